@@ -1,0 +1,1 @@
+"""Reinforcement learning on reasoning language models, from PPO to GDPO."""
