@@ -1,0 +1,63 @@
+# rlnotes. `make` lists the targets. Nothing is needed but Python 3.11 or newer.
+PYTHON ?= python3
+VENV   ?= .venv
+NB     ?=
+
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.rlnotes-installed
+EXTRAS := notebooks,trl,tasks,dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env run test check format notebooks lab table clean
+
+help:  ## list the targets
+	@echo "usage: make TARGET [NB=02_grpo] [PYTHON=python3.12] [VENV=.venv]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(STAMP)  ## make .venv if there is none and install the pinned packages
+
+run: env  ## fetch the model, execute the notebooks in order, write runs/<time>/
+	$(BIN)/rlnotes run $(if $(NB),--only $(NB))
+
+test: env  ## unit tests, then every notebook with its outputs compared
+	$(BIN)/python -m pytest -m "not slow" tests
+	rm -rf build/test-runs
+	RLNOTES_RUNS="$(CURDIR)/build/test-runs" TQDM_DISABLE=1 $(BIN)/python -m pytest \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
+	  $(if $(NB),$(NB:%=notebooks/%.ipynb),notebooks)
+
+check: env  ## format, lint, types, and notebooks equal to their sources
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m rlnotes.notebook_pairs check
+
+format: env  ## let ruff reformat the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+notebooks: env  ## rebuild and execute the notebooks from notebooks/src (one: NB=02_grpo)
+	$(BIN)/python -m rlnotes.notebook_pairs build $(NB)
+
+lab: env  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+table: env  ## the results table of the recorded runs, as Markdown
+	$(BIN)/rlnotes table
+
+clean:  ## remove caches and build output; keeps .venv, runs/ and the model cache
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis mutants
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "make: no '$(PYTHON)' found; name a Python >= 3.11: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1), rlnotes needs Python >= 3.11;" \
+	    "name one: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
