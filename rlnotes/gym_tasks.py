@@ -1,0 +1,164 @@
+"""reasoning-gym's procedural datasets as task sets (the extra `tasks`)."""
+
+import math
+import re
+from functools import lru_cache
+from itertools import cycle, islice
+from typing import Any
+
+from rlnotes.tasks import Task, check_sample, is_number, last_number, stable_hash
+
+# Scorers that call eval or sympy.parse_expr on the model's text: only an answer of this
+# form may reach them. None: no form is safe (powers can run for ever, or, for
+# "composite", the scorer may be any of these).
+_ARITHMETIC_ONLY = r"(?:[0-9+\-() .]|\*(?!\s*\*)|/(?!\s*/)){1,200}"
+_NUMBERS_ONLY = r"[0-9\s,\[\]]{1,2000}"
+_SAFE_ANSWERS: dict[str, str | None] = {
+    "countdown": _ARITHMETIC_ONLY,
+    "puzzle24": _ARITHMETIC_ONLY,
+    "binary_matrix": _NUMBERS_ONLY,
+    "spiral_matrix": _NUMBERS_ONLY,
+    "n_queens": r"[Q_\s,\[\]'\"]{1,2000}",
+    "string_insertion": r"[A-E\s,\[\]'\"]{1,2000}",
+    "composite": None,
+    "intermediate_integration": None,
+    "polynomial_multiplication": None,
+    "simple_integration": None,
+}
+
+
+class ReasoningGym:
+    """A reasoning-gym dataset as a task set; its own `score_answer` verifies.
+
+    Held-out questions come from dataset seed 0, training questions from seeds derived
+    from (seed, step), far away from it; a question that is held out is skipped, and a
+    batch repeats none while the dataset has more. Questions are compared as text:
+    that 3 + 7 is 7 + 3 is not known here.
+
+    Raises ValueError on an unknown dataset, wrong options, or a dataset whose scorer
+    would evaluate the model's text as code; ImportError without reasoning_gym.
+    """
+
+    _HELD_OUT_COUNT = 64
+    _FIRST_TRAIN_SEED = 2**20
+
+    def __init__(self, dataset: str, **options: Any) -> None:
+        _check_dataset(dataset, options)
+        self.name = f"reasoning_gym/{dataset}"
+        self._dataset, self._options = dataset, options
+        self._source = lru_cache(maxsize=8)(self._new_source)
+        self._questions: set[str] = set()
+        try:
+            self._held_out = self._draw(0, self._HELD_OUT_COUNT)
+        except (TypeError, AssertionError) as error:
+            raise ValueError(f"{self.name}: options {options}: {error}") from error
+        self._questions = {task.columns["question"] for task in self._held_out}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by name and options."""
+        return _rebuild, (self._dataset, self._options)
+
+    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
+        """`count` training tasks; repeats only if the dataset has too few questions."""
+        check_sample(count, seed, step)
+        source_seed = self._FIRST_TRAIN_SEED + stable_hash(f"{seed}/{step}") % 2**31
+        tasks = self._draw(source_seed, count)
+        if count and not tasks:
+            raise ValueError(
+                f"{self.name}: no question is left beside the held-out ones"
+            )
+        return list(islice(cycle(tasks), count))
+
+    def held_out(self) -> list[Task]:
+        """At most 64 fixed tasks (fewer where the dataset repeats its questions)."""
+        return list(self._held_out)
+
+    def verify(self, completion: str, task: Task) -> float:
+        """reasoning_gym's score in [0, 1], its partial credit included; never raises.
+
+        It is given the text in the last <answer>…</answer>, or the whole text without
+        one; of that, the last number where the reference answer is a number.
+        """
+        if not isinstance(completion, str):
+            return 0.0
+        source = self._source(task.columns["source_seed"])
+        candidate = _candidate(completion, task.answer)
+        safe = _SAFE_ANSWERS.get(self._dataset)
+        if safe is not None and re.fullmatch(safe, candidate) is None:
+            return 0.0
+        try:
+            entry = source[task.columns["source_index"]]
+            score = float(source.score_answer(candidate, entry))
+        except Exception:  # a scorer that chokes on a text has not found it right
+            return 0.0
+        return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
+
+    def _new_source(self, seed: int) -> Any:
+        import reasoning_gym
+
+        return reasoning_gym.create_dataset(
+            self._dataset, **{"size": 512, **self._options}, seed=seed
+        )
+
+    def _draw(self, source_seed: int, count: int) -> list[Task]:
+        """Up to `count` tasks with distinct questions, none of them held out."""
+        source, seen = self._source(source_seed), set(self._questions)
+        tasks: list[Task] = []
+        for index in range(max(len(source), count)):
+            if len(tasks) == count:
+                break
+            entry = source[index]
+            if entry["question"] in seen:
+                continue
+            seen.add(entry["question"])
+            tasks.append(_task(entry, source_seed, index))
+        return tasks
+
+
+def _rebuild(dataset: str, options: dict[str, Any]) -> ReasoningGym:
+    return ReasoningGym(dataset, **options)
+
+
+def _task(entry: dict[str, Any], source_seed: int, source_index: int) -> Task:
+    """The chat task of a dataset entry; the columns find the entry again."""
+    question = entry["question"]
+    columns = {
+        "question": question,
+        "source_seed": source_seed,
+        "source_index": source_index,
+    }
+    prompt = [{"role": "user", "content": question}]
+    return Task(prompt, str(entry["answer"]), columns)
+
+
+def _candidate(completion: str, answer: str) -> str:
+    """The part of the completion that is scored as its answer."""
+    before, closed, _ = completion.rpartition("</answer>")
+    _, opened, inside = before.rpartition("<answer>")
+    text = inside if closed and opened else completion
+    if not is_number(answer):
+        return text.strip()
+    number = last_number(text)
+    return answer if number == last_number(answer) else number or ""
+
+
+def _check_dataset(dataset: str, options: dict[str, Any]) -> None:
+    """Raise unless reasoning_gym is there, knows the dataset, and may score text."""
+    try:
+        from reasoning_gym.factory import DATASETS
+    except ImportError as error:
+        raise ImportError(
+            f"reasoning_gym/{dataset} needs reasoning-gym: pip install 'rlnotes[tasks]'"
+        ) from error
+    if dataset not in DATASETS:
+        some = ", ".join(["chain_sum", "countdown", *sorted(DATASETS)[:6]])
+        raise ValueError(
+            f"dataset: reasoning_gym has no {dataset!r} among its {len(DATASETS)}: "
+            f"{some}, …"
+        )
+    if _SAFE_ANSWERS.get(dataset, "") is None:
+        raise ValueError(
+            f"dataset: the scorer of {dataset!r} evaluates the model's text as code"
+        )
+    if "seed" in options:
+        raise ValueError("options: 'seed' is set by sample and held_out")

@@ -1,0 +1,58 @@
+"""Which share of a text is written in one language: R1's language consistency."""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+# Unicode scripts (the first word of a letter's name) of each language. English is any
+# Latin letter: script tells Chinese from English, not English from French.
+LANGUAGE_SCRIPTS: dict[str, frozenset[str]] = {
+    "en": frozenset({"LATIN"}),
+    "zh": frozenset({"CJK"}),
+    "ja": frozenset({"HIRAGANA", "KATAKANA", "CJK"}),
+    "ko": frozenset({"HANGUL"}),
+    "ru": frozenset({"CYRILLIC"}),
+    "el": frozenset({"GREEK"}),
+    "ar": frozenset({"ARABIC"}),
+    "he": frozenset({"HEBREW"}),
+    "hi": frozenset({"DEVANAGARI"}),
+    "th": frozenset({"THAI"}),
+}
+_UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI"})
+_MARKUP = re.compile(r"</?(?:think|answer)>|\\[A-Za-z]+")
+
+
+@lru_cache(maxsize=65536)
+def _script(character: str) -> str | None:
+    """Script of a letter, "" for what continues a word, None for all else."""
+    category = unicodedata.category(character)
+    if category[0] == "M" or character in "'\u2019":
+        return ""
+    return unicodedata.name(character, "?").split()[0] if category[0] == "L" else None
+
+
+def share_of_words(text: str, *, language: str) -> float:
+    """Share of a text's words in the target language, told by Unicode script.
+
+    R_language = #words in the target language / #words ∈ [0, 1]  (DeepSeek-R1)
+
+    A word is a run of letters of one script; scripts written without spaces (Han,
+    kana, Thai) count every letter. Digits, punctuation, think and answer tags and
+    LaTeX commands are neutral. A text without any word scores 0: saying nothing must
+    not pay. Raises ValueError on an unknown language.
+    """
+    if language not in LANGUAGE_SCRIPTS:
+        known = ", ".join(LANGUAGE_SCRIPTS)
+        raise ValueError(f"language: unknown {language!r}; known: {known}")
+    scripts = LANGUAGE_SCRIPTS[language]
+    words = inside = 0
+    current: str | None = None
+    for character in unicodedata.normalize("NFKC", _MARKUP.sub(" ", text)):
+        script = _script(character)
+        if script == "":
+            continue
+        if script is not None and (script != current or script in _UNSPACED):
+            words += 1
+            inside += script in scripts
+        current = script
+    return inside / words if words else 0.0

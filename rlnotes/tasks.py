@@ -1,0 +1,261 @@
+"""Tasks: seeded, endless questions with a verifier and a fixed held-out split.
+
+A task set is stateless: `sample(count, seed=s, step=t)` gives the same tasks on every
+machine, whatever was sampled before, so that a resumed run sees the same questions.
+Held-out questions are never sampled; the split does not depend on the run's seed.
+"""
+
+import hashlib
+import random
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
+from typing import Any, Protocol, TypeVar
+
+Prompt = str | list[dict[str, str]]
+Item = TypeVar("Item")
+
+HELD_OUT_SHARE = 0.25
+_OPERATORS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
+
+# A sign counts only where it cannot be a binary operator or a hyphen: "= -3" is −3,
+# "5-3" ends in 3. Thousands are groups of exactly three digits. Everything is
+# linear in the length of the text: no two branches can match the same digits twice.
+_NUMBER = re.compile(
+    r"(?:(?<![\w)\]}%])(?P<sign>[-+\u2212\u2013\uff0d\ufe63]))?"
+    r"(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?P<fraction>(?:\.\d+)*)"
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question: a prompt, its answer, and columns that rewards may read.
+
+    `prompt` is a plain string or a list of chat messages, `answer` the reference as
+    text, `columns` further named values (what TRL calls dataset columns).
+    """
+
+    prompt: Prompt
+    answer: str
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TaskSet(Protocol):
+    """What a training loop needs of a task: questions to draw, answers to check."""
+
+    @property
+    def name(self) -> str:
+        """The name by which `load_task` finds it."""
+
+    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
+        """`count` training tasks, a function of (seed, step) alone."""
+
+    def held_out(self) -> list[Task]:
+        """The fixed held-out tasks in a fixed random order; any prefix is fair."""
+
+    def verify(self, completion: str, task: Task) -> float:
+        """Score in [0, 1] of a completion's text; never raises."""
+
+
+def last_number(text: object) -> str | None:
+    """Last number of a text in canonical form, or None if there is none.
+
+    "1,234" → "1234", "−3" (U+2212) → "-3", "4.0" → "4", "3.50." → "3.5", "007" → "7",
+    "-0" → "0", "٧" (any Unicode decimal digit) → "7". A number starts with a digit:
+    ".5" reads as 5. Exponents and fractions are not parsed: "1e5" → "5", "7/2" → "2".
+    "1.2.3" is no number and stays as it is, equal to no answer. Strings are compared,
+    so integers of any size are exact. Anything but a `str` has no number.
+    """
+    numbers = _NUMBER.finditer(text if isinstance(text, str) else "")
+    last = deque(numbers, maxlen=1)
+    if not last:
+        return None
+    match = last[0]
+    whole, fraction = _ascii_digits(match["whole"]), _ascii_digits(match["fraction"])
+    if fraction.count(".") == 1:
+        fraction = fraction.rstrip("0").rstrip(".")
+    number = (whole.lstrip("0") or "0") + fraction
+    negative = match["sign"] not in (None, "+") and number != "0"
+    return f"-{number}" if negative else number
+
+
+def _ascii_digits(text: str) -> str:
+    """ASCII form of a run of Unicode decimal digits and dots, commas dropped."""
+    if text.isascii():
+        return text.replace(",", "")
+    return "".join(
+        c if c == "." else str(unicodedata.decimal(c)) for c in text if c != ","
+    )
+
+
+def is_number(text: str) -> bool:
+    """Whether the whole text is one number in the sense of `last_number`."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def verify_number(completion: object, task: Task) -> float:
+    """1.0 if the last number of the completion equals the answer's, else 0.0."""
+    answer = last_number(task.answer)
+    return float(answer is not None and last_number(completion) == answer)
+
+
+@cache
+def _split_pairs(
+    low: int, high: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(train, held-out) ordered pairs of operands; a pair and its mirror go together.
+
+    The unordered pairs are ranked by a hash of their text and the first quarter is
+    held out: the same on every machine and Python version, for every operator.
+    """
+    operands = range(low, high + 1)
+    unordered = [(a, b) for a, b in product(operands, operands) if a <= b]
+    ranked = sorted(unordered, key=lambda pair: stable_hash(f"{pair[0]},{pair[1]}"))
+    held_out = set(ranked[: round(HELD_OUT_SHARE * len(ranked))])
+    train: list[tuple[int, int]] = []
+    test: list[tuple[int, int]] = []
+    for a, b in product(operands, operands):
+        (test if (min(a, b), max(a, b)) in held_out else train).append((a, b))
+    return train, sorted(test, key=lambda pair: stable_hash(f"order {pair}"))
+
+
+def stable_hash(text: str) -> int:
+    """63-bit hash of a text, equal on every machine (unlike Python's `hash`)."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _draw(pool: list[Item], count: int, rng: random.Random) -> list[Item]:
+    """`count` items without repetition; past the pool's size, whole further rounds."""
+    drawn: list[Item] = []
+    while len(drawn) < count:
+        drawn += rng.sample(pool, min(len(pool), count - len(drawn)))
+    return drawn
+
+
+def check_sample(count: int, seed: int, step: int) -> None:
+    """Raise ValueError unless count ≥ 0 and all three are integers."""
+    for name, value in (("count", count), ("seed", seed), ("step", step)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{name}: expected an integer, got {value!r}")
+    if count < 0:
+        raise ValueError(f"count: expected 0 or more, got {count}")
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Chat questions such as "What is 7 * 8?" with operands from `low` to `high`.
+
+    One-digit operands are 1…9: with 0 every product is 0 and every sum the other
+    operand. 45 unordered pairs, 11 of them held out; 10…99: 4,095 and 1,024.
+    """
+
+    name: str
+    operator: str
+    low: int = 1
+    high: int = 9
+
+    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
+        """`count` training tasks, distinct as far as the pool allows."""
+        check_sample(count, seed, step)
+        rng = random.Random(f"{self.name}/{seed}/{step}")
+        train, _ = _split_pairs(self.low, self.high)
+        return [self._task(*pair) for pair in _draw(train, count, rng)]
+
+    def held_out(self) -> list[Task]:
+        """Both orders of every held-out pair, in a fixed random order."""
+        return [self._task(*pair) for pair in _split_pairs(self.low, self.high)[1]]
+
+    def verify(self, completion: str, task: Task) -> float:
+        """1.0 if the last number of the completion is the answer, else 0.0."""
+        return verify_number(completion, task)
+
+    def _task(self, a: int, b: int) -> Task:
+        result = {"+": a + b, "-": a - b, "*": a * b}[self.operator]
+        question = f"What is {a} {self.operator} {b}?"
+        return Task([{"role": "user", "content": question}], str(result))
+
+
+@dataclass(frozen=True)
+class ScratchAddition:
+    """Sums modulo 10 for a policy trained from scratch in seconds: "3+4=" → "..<7>;".
+
+    Prompt `a+b=` with operands 0…9, answer (a + b) mod 10: always one digit. A
+    response is some thinking dots without content, the answer, bare or in brackets,
+    and the end-of-sequence character `;`. `demonstration` writes the noisy data from
+    which the base policy learns: too many dots, brackets now and then, and an answer
+    that is often one off, most often when the sum carries.
+    """
+
+    name: str = "scratch-addition"
+    characters: str = "0123456789+=.<>"
+    bracket_probability: float = 0.35
+    ramble_probability: float = 0.1
+    correct_probability: float = 0.55
+    correct_probability_carry: float = 0.2
+
+    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
+        """`count` training tasks, distinct as far as the pool allows."""
+        check_sample(count, seed, step)
+        rng = random.Random(f"{self.name}/{seed}/{step}")
+        train, _ = _split_pairs(0, 9)
+        return [self._task(*pair) for pair in _draw(train, count, rng)]
+
+    def held_out(self) -> list[Task]:
+        """Both orders of every held-out pair, in a fixed random order."""
+        return [self._task(*pair) for pair in _split_pairs(0, 9)[1]]
+
+    def verify(self, completion: str, task: Task) -> float:
+        """1.0 if the last number of the completion is the answer, else 0.0."""
+        return verify_number(completion, task)
+
+    def demonstration(self, rng: random.Random) -> tuple[str, str]:
+        """A (prompt, response) of the base policy, `;` included.
+
+        Dots: 0…6, and 7…14 with `ramble_probability`. Wrong answers are one off.
+        All pairs occur: what is held out is held out from RL, not from the base.
+        """
+        a, b = rng.randrange(10), rng.randrange(10)
+        correct = (
+            self.correct_probability if a + b < 10 else self.correct_probability_carry
+        )
+        slip = 0 if rng.random() < correct else rng.choice((1, 9))
+        answer = str((a + b + slip) % 10)
+        if rng.random() < self.bracket_probability:
+            answer = f"<{answer}>"
+        rambles = rng.random() < self.ramble_probability
+        dots = rng.randint(7, 14) if rambles else rng.randint(0, 6)
+        return f"{a}+{b}=", "." * dots + answer + ";"
+
+    def _task(self, a: int, b: int) -> Task:
+        return Task(f"{a}+{b}=", str((a + b) % 10))
+
+
+_TASKS: dict[str, TaskSet] = {"scratch-addition": ScratchAddition()}
+for _name, _operator in _OPERATORS.items():
+    _TASKS[_name] = Arithmetic(_name, _operator)
+    _TASKS[f"{_name}-2digit"] = Arithmetic(f"{_name}-2digit", _operator, 10, 99)
+
+
+def load_task(name: str, **options: Any) -> TaskSet:
+    """The task set of that name.
+
+    "addition", "subtraction", "multiplication" (operands 1…9), the same with
+    "-2digit" (10…99), "scratch-addition", or "reasoning_gym/<dataset>", whose
+    `options` are the dataset's own: load_task("reasoning_gym/chain_sum", min_terms=2).
+    Raises ValueError on an unknown name or on options that the task does not have.
+    """
+    family, _, dataset = str(name).partition("/")
+    if family == "reasoning_gym":
+        from rlnotes.gym_tasks import ReasoningGym
+
+        return ReasoningGym(dataset, **options)
+    if name not in _TASKS:
+        known = ", ".join([*sorted(_TASKS), "reasoning_gym/<dataset>"])
+        raise ValueError(f"name: unknown task {name!r}; known: {known}")
+    if options:
+        raise ValueError(f"options: {name!r} takes none, got {sorted(options)}")
+    return _TASKS[name]
