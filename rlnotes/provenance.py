@@ -1,0 +1,140 @@
+"""Where a run came from: commit, command, versions and machine."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("rlnotes", "torch", "transformers", "tokenizers", "trl", "numpy")
+# Results are outputs of runs: a new figure or a new record does not change the code.
+_CODE = (".", ":!data", ":!notebooks/*.ipynb", ":!benchmarks/results")
+
+
+def project_folder() -> Path:
+    """The clone that the working directory lies in, else the working directory.
+
+    A notebook starts in `notebooks/`, a command in the root: both find `data/` here.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "rlnotes").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    return here
+
+
+def describe_run(*, command: str | None = None) -> dict[str, Any]:
+    """Commit, command line, versions and machine, without a path of this machine."""
+    return {
+        **describe_commit(),
+        "command": command or command_line(sys.argv),
+        "versions": package_versions(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_model(),
+        "threads": num_threads(),
+    }
+
+
+def describe_commit() -> dict[str, Any]:
+    """Commit of this package's clone, and whether tracked code differs from it.
+
+    `diff_hash` tells two uncommitted versions of the code apart. Without git, or
+    installed outside a clone: commit "unknown".
+    """
+    commit, diff = _git("rev-parse", "HEAD"), _git("diff", "HEAD", "--", *_CODE)
+    if commit is None or diff is None:
+        return {"commit": "unknown", "dirty": None, "diff_hash": None}
+    digest = hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None
+    return {"commit": commit.strip(), "dirty": bool(diff), "diff_hash": digest}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages a result depends on, where installed."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """A command line without absolute paths: the program by its name, files relative.
+
+    A path outside the project keeps its last part only. A notebook's kernel has no
+    command line worth keeping: "notebook".
+    """
+    program = Path(argv[0]).name if argv and argv[0] else "python"
+    if program.startswith("ipykernel"):
+        return "notebook"
+    return shlex.join([program, *(_relative(argument) for argument in argv[1:])])
+
+
+def cpu_model() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def num_threads() -> int:
+    """Threads that torch uses if it is loaded, else the processors we may run on."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def peak_memory_mb() -> float | None:
+    """Largest resident memory of this process so far, in MB (10⁶ bytes)."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts KiB, macOS bytes.
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of git in this package's clone; None where git or the clone is missing."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _relative(argument: str) -> str:
+    """`argument` with an absolute path (also after `key=`) made relative."""
+    key, equals, value = argument.rpartition("=")
+    path = Path(value)
+    if not path.is_absolute():
+        return argument
+    root = project_folder()
+    short = (
+        path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    )
+    return f"{key}{equals}{short}"

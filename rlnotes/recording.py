@@ -1,0 +1,313 @@
+"""Record of a run: a folder with metrics, samples, configuration and provenance.
+
+    runs/<algorithm>_<task>_<policy>_seed<k>/
+        metrics.csv     one row per step; the columns are TRL's log keys
+        samples.jsonl   some completions, one JSON object a line
+        config.yaml     the resolved configuration
+        meta.json       commit, command, versions, device, seconds, peak memory, status
+
+The folder is written as `<name>.partial`, step by step, and takes its final name when
+the run ends well: a folder without `.partial` is a whole run, and a killed run leaves
+every finished step behind.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import yaml
+
+from rlnotes.files import append_text, replace_text, whole_lines
+from rlnotes.provenance import describe_run, peak_memory_mb, project_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTIAL = ".partial"
+_RUN_COLUMNS = ("run", "algorithm", "task", "policy", "seed")
+
+
+def runs_folder() -> Path:
+    """Folder of a user's own runs: `RLNOTES_RUNS`, else `runs/` of the project."""
+    return Path(os.environ.get("RLNOTES_RUNS") or project_folder() / "runs")
+
+
+def run_name(config: Mapping[str, Any]) -> str:
+    """Folder name of a run: `<algorithm>_<task>_<policy>_seed<k>`.
+
+    A policy that is a folder or a hub id gives its last part, and a character that is
+    no letter, digit, dot or hyphen becomes a hyphen. Raises ValueError when one of
+    `algorithm`, `task`, `policy`, `seed` is missing.
+    """
+    missing = [key for key in _RUN_COLUMNS[1:] if key not in config]
+    if missing:
+        raise ValueError(
+            f"config: a run is named by {list(_RUN_COLUMNS[1:])},"
+            f" {missing} missing in {sorted(config)}"
+        )
+    parts = [str(config["algorithm"]), str(config["task"])]
+    parts += [Path(str(config["policy"])).name, f"seed{config['seed']}"]
+    return "_".join(
+        "".join(c if c.isalnum() or c in ".-" else "-" for c in part) for part in parts
+    )
+
+
+class RunRecorder:
+    """Writes one run's folder, so that nothing finished is ever lost.
+
+        with RunRecorder(runs_folder() / run_name(config), config) as run:
+            run.log(1, {"reward": 0.25, "loss": 0.0})
+            run.add_samples(1, [{"prompt": "2+2=", "completion": "4", "reward": 1.0}])
+
+    Every step is flushed to the disk before `log` returns. `command` is what a reader
+    types to repeat the run (default: this process's own command line), `seeds` default
+    to `config["seed"]`, `device` is what the policy runs on. Entering raises
+    FileExistsError when the run or an interrupted one (`.partial`) is there already,
+    unless `overwrite`; an earlier finished run is replaced only when the new one ends.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        *,
+        command: str | None = None,
+        seeds: Sequence[int] | None = None,
+        device: str = "cpu",
+        overwrite: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.partial = self.folder.with_name(self.folder.name + PARTIAL)
+        self.config = dict(config)
+        if seeds is None:
+            seeds = [self.config["seed"]] if "seed" in self.config else []
+        self._command = command
+        self._meta: dict[str, Any] = {"seeds": list(seeds), "device": device}
+        self._overwrite = overwrite
+        self._rows: list[dict[str, Any]] = []
+        self._columns = ["step"]
+
+    def __enter__(self) -> Self:
+        """Refuse or clear what is there, then write config and provenance."""
+        self._make_folder()
+        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+        replace_text(self.partial / "config.yaml", text)
+        self._start = time.perf_counter()
+        self._meta = {
+            **describe_run(command=self._command),
+            **self._meta,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        self._write_meta("running")
+        self._write_metrics()
+        (self.partial / "samples.jsonl").touch()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Move the whole run to its final name, or leave the finished steps behind."""
+        if kind is None:
+            self._write_meta("finished")
+            self._move_into_place()
+        elif issubclass(kind, KeyboardInterrupt):
+            self._write_meta("interrupted")
+        else:
+            self._write_meta(f"failed: {kind.__name__}: {error}")
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append one row. A new key adds a column, empty in the rows before it.
+
+        Raises ValueError for a step that is not above the last one, an empty mapping,
+        or a value that is no number.
+        """
+        last = self._rows[-1]["step"] if self._rows else None
+        if last is not None and step <= last:
+            raise ValueError(f"step must be above {last}, the last one, got {step!r}")
+        if not metrics or "step" in metrics:
+            raise ValueError(
+                f"metrics must have entries and none named 'step', got {metrics!r}"
+            )
+        row = {key: _number(key, value) for key, value in metrics.items()}
+        self._rows.append({"step": int(step), **row})
+        new = [key for key in row if key not in self._columns]
+        self._columns += new
+        if new:
+            self._write_metrics()
+        else:
+            text = _csv(self._columns, self._rows[-1:])
+            append_text(self.partial / "metrics.csv", text)
+
+    def add_samples(self, step: int, samples: Iterable[Mapping[str, Any]]) -> None:
+        """Append completions, each a mapping of plain values; the step is added."""
+        lines = [
+            json.dumps({"step": int(step), **sample}, ensure_ascii=False) + "\n"
+            for sample in samples
+        ]
+        append_text(self.partial / "samples.jsonl", "".join(lines))
+
+    def _make_folder(self) -> None:
+        for folder in (self.folder, self.partial):
+            if folder.exists() and not self._overwrite:
+                what = "an interrupted run" if folder == self.partial else "a run"
+                raise FileExistsError(
+                    f"folder: {what} is already in {folder}; remove it, choose another"
+                    " folder, or pass overwrite=True"
+                )
+        if self.partial.exists():
+            shutil.rmtree(self.partial)
+        try:
+            self.partial.mkdir(parents=True)
+        except OSError as error:
+            raise ValueError(
+                f"folder: cannot write a run to {self.folder}"
+                f" ({error.strerror}); expected a folder that can be made"
+            ) from None
+
+    def _move_into_place(self) -> None:
+        if self.folder.exists():
+            old = self.folder.with_name(self.folder.name + ".old" + PARTIAL)
+            os.replace(self.folder, old)
+            os.replace(self.partial, self.folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(self.partial, self.folder)
+
+    def _write_metrics(self) -> None:
+        header = ",".join(self._columns) + "\n"
+        replace_text(
+            self.partial / "metrics.csv", header + _csv(self._columns, self._rows)
+        )
+
+    def _write_meta(self, status: str) -> None:
+        meta = {
+            **self._meta,
+            "status": status,
+            "steps": len(self._rows),
+            "seconds": round(time.perf_counter() - self._start, 3),
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        text = json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
+        replace_text(self.partial / "meta.json", text)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recorded run as it stands on the disk."""
+
+    name: str
+    """Name of the folder."""
+    metrics: pd.DataFrame
+    """One row per step; TRL's log keys; NaN where a step did not log a key."""
+    config: dict[str, Any]
+    meta: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+
+def load_run(folder: str | os.PathLike[str]) -> Run:
+    """Read a run folder; a half-written last line of an interrupted run is left out.
+
+    Raises FileNotFoundError when the folder or one of its files is missing.
+    """
+    import pandas as pd
+
+    folder = Path(folder)
+    files = ("metrics.csv", "samples.jsonl", "config.yaml", "meta.json")
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        partial = folder.with_name(folder.name + PARTIAL)
+        hint = f"; an interrupted run is in {partial}" if partial.is_dir() else ""
+        raise FileNotFoundError(f"run folder {folder} has no {missing[0]}{hint}")
+    text = {name: (folder / name).read_text(encoding="utf-8") for name in files}
+    metrics = whole_lines(text["metrics.csv"])
+    return Run(
+        name=folder.name,
+        metrics=pd.read_csv(io.StringIO(metrics), float_precision="round_trip"),
+        config=yaml.safe_load(text["config.yaml"]) or {},
+        meta=json.loads(text["meta.json"]),
+        samples=[
+            json.loads(x) for x in whole_lines(text["samples.jsonl"]).split("\n")[:-1]
+        ],
+    )
+
+
+def load_runs(
+    runs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> pd.DataFrame:
+    """Runs in one table: run, algorithm, task, policy, seed, then step and the metrics.
+
+    `runs` is a folder, a glob pattern (`data/runs/grpo_*`), a folder of run folders, or
+    an iterable of them; a relative one starts at the working directory. Interrupted
+    (`.partial`) folders come in only when they are named in full. Raises
+    FileNotFoundError when nothing matches.
+    """
+    import pandas as pd
+
+    return pd.concat(
+        [_labelled(load_run(f)) for f in find_runs(runs)], ignore_index=True
+    )
+
+
+def find_runs(
+    runs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> list[Path]:
+    """Run folders behind a folder, a glob pattern, or an iterable of them, sorted.
+
+    Raises FileNotFoundError when one of them matches no run.
+    """
+    found: list[Path] = []
+    for entry in [runs] if isinstance(runs, (str, os.PathLike)) else runs:
+        path = Path(entry)
+        if (path / "meta.json").is_file():
+            found.append(path)
+            continue
+        pattern = str(path / "*") if path.is_dir() else str(path)
+        matches = [Path(match) for match in sorted(glob.glob(pattern))]
+        matches = [
+            m for m in matches if (m / "meta.json").is_file() and m.suffix != PARTIAL
+        ]
+        if not matches:
+            raise FileNotFoundError(f"runs: no run folder matches {str(path)!r}")
+        found += matches
+    return found
+
+
+def _labelled(run: Run) -> pd.DataFrame:
+    """The run's metrics with the columns that tell it from others in front."""
+    config = {"run": run.name, **run.config}
+    labels = {key: config.get(key) for key in _RUN_COLUMNS}
+    return run.metrics.assign(**labels)[[*labels, *run.metrics.columns]]
+
+
+def _number(key: str, value: Any) -> float:
+    """`value` as an int or float; a 0-dim tensor or numpy number counts as one."""
+    if isinstance(value, int):
+        return int(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"metrics[{key!r}] must be a number, got {type(value).__name__} {value!r}"
+        ) from None
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV lines; a missing column is an empty field."""
+    text = io.StringIO()
+    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerows(rows)
+    return text.getvalue()
