@@ -105,7 +105,8 @@ _PAPER = Convention(
         none_rewards="error",
     ),
     ratio=_NO_CLAMP,
-    clip=_keywords(epsilon=0.2, epsilon_high=0.28, delta=None, delta_rule="negative"),
+    # DAPO raises epsilon_high to .28
+    clip=_keywords(epsilon=0.2, epsilon_high=None, delta=None, delta_rule="negative"),
     cispo=None,  # MiniMax-M1 does not state its cap
     kl=_K3,  # GRPO Eq 4; DAPO has none
     aggregation=_keywords(loss_type="dapo_prompt", count_empty=True),  # DAPO Eq 8
