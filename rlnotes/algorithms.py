@@ -1,0 +1,345 @@
+"""One frozen `Config`, and every algorithm as a small difference from it.
+
+PPO, GRPO, Dr. GRPO, DAPO and GDPO share one training loop; what separates them is the
+handful of fields in `ALGORITHMS`. Field names are those of TRL's `GRPOConfig` (PPO's
+those of its former `PPOConfig`), so a config reads the same in both worlds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlnotes.validation import check_choice
+
+LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "dapo_prompt", "luspo", "cispo")
+REWARDS = (
+    "accuracy_reward",
+    "format_reward",
+    "bracket_format_reward",
+    "length_reward",
+    "language_consistency_reward",
+    "soft_overlong_punishment_reward",
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every parameter of a run; one name from YAML to CSV column to axis label.
+
+    A step is one batch of rollouts (`generation_batch_size` completions) and the
+    `num_iterations · steps_per_generation` optimizer updates made on it. TRL counts
+    updates as steps; the record holds both (`step`, `updates`).
+    """
+
+    algorithm: str = "grpo"
+    policy: str = "smollm2-135m"
+    """`smollm2-135m`, a hub id, or a folder."""
+    task: str = "multiplication"
+    """A name that `rlnotes.tasks.load_task` knows."""
+    seed: int = 0
+    max_steps: int = 25
+
+    generation_batch_size: int = 64
+    """Completions per step: prompts × `num_generations`."""
+    num_generations: int = 8
+    """Completions per prompt, G. DeepSeekMath 64, R1 and DAPO 16."""
+    max_completion_length: int = 24
+    """Tokens. R1 32,768; DAPO 20,480 (16,384 and a cache of 4,096)."""
+    temperature: float = 1.0
+
+    num_iterations: int = 1
+    """Passes over each batch of rollouts, μ (PPO: epochs)."""
+    steps_per_generation: int = 1
+    """Mini-batches a pass. R1 and DAPO: 16 updates per rollout; with one, no clip
+    ever binds because the ratio is 1."""
+    per_device_train_batch_size: int | None = None
+    """Completions per forward pass (memory); None: a whole mini-batch. The gradient
+    does not depend on it."""
+    learning_rate: float = 1e-5
+    """Constant after `warmup_steps`. R1-Zero 3e-6, DAPO and GDPO 1e-6 (7B and up)."""
+    warmup_steps: int = 0
+    adam_beta2: float = 0.99
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    bf16: bool = True
+    """Matrix products in bfloat16; the weights stay float32."""
+
+    loss_type: str = "grpo"
+    """How token losses become one number: `rlnotes.objectives.token_weights`."""
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    """Upper clip; None: `epsilon`. DAPO 0.28."""
+    delta: float | None = None
+    """Dual clip for A < 0; None: off (verl 3, the DAPO script 10)."""
+    importance_sampling_level: str = "token"
+    """`token`, or `sequence` (GSPO)."""
+    beta: float = 0.0
+    """Weight of the KL term in the loss. DeepSeekMath 0.04, R1 0.001, DAPO 0."""
+    kl_gradient: str = "autodiff"
+    """Gradient of the k3 estimator: `autodiff` (paper), `importance` (TRL), `k2`."""
+
+    scale_rewards: str = "group"
+    """Divide r − mean by the std of the `group`, the `batch`, or by `none`."""
+    multi_objective_aggregation: str = "sum_then_normalize"
+    """`sum_then_normalize` (GRPO) or `normalize_then_sum` (GDPO)."""
+    reward_funcs: tuple[str, ...] = ("accuracy_reward",)
+    reward_weights: tuple[float, ...] | None = None
+    conditioned_reward: str | None = None
+    """GDPO Eq 8: this reward counts only where `condition_on` ≥ 1."""
+    condition_on: str = "accuracy_reward"
+
+    mask_truncated_completions: bool = False
+    """DAPO's overlong filtering: a truncated completion has no loss."""
+    soft_punish_cache: int = 0
+    """Tokens before `max_completion_length` at which `soft_overlong_punishment_reward`
+    starts (DAPO Eq 13; 4,096 there)."""
+    length_limit: int = 8
+    """Longest completion that `length_reward` pays for (GDPO: 4,000 tokens)."""
+    dynamic_sampling: bool = False
+    """Resample until every group is partly right (DAPO Eq 11)."""
+    max_resample_times: int = 4
+    """Extra batches before dynamic sampling goes on with what it has."""
+
+    critic: bool = False
+    """PPO: a value model and GAE in place of the group baseline."""
+    critic_learning_rate: float = 1e-5
+    gamma: float = 1.0
+    lam: float = 1.0
+    """GAE's λ. R1's appendix: 0.95 clearly worse than 1.0 on long answers."""
+    vf_coef: float = 1.0
+    cliprange_value: float | None = 0.2
+    whiten_advantages: bool = True
+    kl_coef: float = 0.0
+    """Weight of the k1 KL in the reward (classic RLHF PPO)."""
+
+    eval_steps: int = 0
+    """Evaluate on the held-out set every so many steps; 0: before and after only."""
+    eval_samples: int = 4
+    """Sampled completions per held-out question (besides the greedy one)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could mean, before anything is loaded or written."""
+        check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        check_choice("loss_type", self.loss_type, LOSS_TYPES)
+        check_choice("scale_rewards", self.scale_rewards, ("group", "batch", "none"))
+        check_choice(
+            "multi_objective_aggregation",
+            self.multi_objective_aggregation,
+            ("sum_then_normalize", "normalize_then_sum"),
+        )
+        check_choice(
+            "importance_sampling_level",
+            self.importance_sampling_level,
+            ("token", "sequence"),
+        )
+        check_choice("kl_gradient", self.kl_gradient, ("autodiff", "importance", "k2"))
+        self._check_ranges()
+        self._check_batch()
+        self._check_rewards()
+
+    def _check_ranges(self) -> None:
+        positive = (
+            "max_steps",
+            "generation_batch_size",
+            "num_generations",
+            "max_completion_length",
+            "num_iterations",
+            "steps_per_generation",
+            "learning_rate",
+            "critic_learning_rate",
+            "temperature",
+            "max_grad_norm",
+            "epsilon",
+            "length_limit",
+            "eval_samples",
+        )
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)!r}")
+        for name in ("beta", "kl_coef", "weight_decay", "warmup_steps", "eval_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)!r}")
+        for name in ("gamma", "lam", "adam_beta2"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+
+    def _check_batch(self) -> None:
+        if self.generation_batch_size % self.num_generations:
+            raise ValueError(
+                f"generation_batch_size={self.generation_batch_size} must be a multiple"
+                f" of num_generations={self.num_generations}"
+            )
+        if self.num_prompts % self.steps_per_generation:
+            raise ValueError(
+                f"steps_per_generation={self.steps_per_generation} must divide the"
+                f" {self.num_prompts} prompts of a batch (a group is never split)"
+            )
+        micro = self.per_device_train_batch_size
+        if micro is not None and (micro <= 0 or micro % self.num_generations):
+            raise ValueError(
+                f"per_device_train_batch_size={micro} must be a positive multiple of"
+                f" num_generations={self.num_generations}"
+            )
+        if self.num_generations == 1 and not self.critic:
+            raise ValueError(
+                "num_generations=1 leaves a group-relative advantage without a group:"
+                " use at least 2, or the critic (algorithm='ppo')"
+            )
+        if self.dynamic_sampling and self.num_generations == 1:
+            raise ValueError("dynamic_sampling needs num_generations >= 2, got 1")
+
+    def _check_rewards(self) -> None:
+        if not self.reward_funcs:
+            raise ValueError("reward_funcs must name at least one reward, got none")
+        for name in self.reward_funcs:
+            check_choice("reward_funcs", name, REWARDS)
+        weights = self.reward_weights
+        if weights is not None and len(weights) != len(self.reward_funcs):
+            raise ValueError(
+                f"reward_weights has {len(weights)} values, expected one for each of"
+                f" the {len(self.reward_funcs)} reward_funcs {list(self.reward_funcs)}"
+            )
+        if "soft_overlong_punishment_reward" in self.reward_funcs and not (
+            0 < self.soft_punish_cache < self.max_completion_length
+        ):
+            raise ValueError(
+                f"soft_punish_cache={self.soft_punish_cache} must lie between 0 and"
+                f" max_completion_length={self.max_completion_length} when"
+                " soft_overlong_punishment_reward is among the reward_funcs"
+            )
+        if self.conditioned_reward is not None:
+            check_choice(
+                "conditioned_reward", self.conditioned_reward, self.reward_funcs
+            )
+            check_choice("condition_on", self.condition_on, self.reward_funcs)
+
+    @property
+    def num_prompts(self) -> int:
+        """Prompts per step, P = `generation_batch_size` / `num_generations`."""
+        return self.generation_batch_size // self.num_generations
+
+    @property
+    def updates_per_step(self) -> int:
+        """Optimizer updates per batch of rollouts."""
+        return self.num_iterations * self.steps_per_generation
+
+    def to_dict(self) -> dict[str, Any]:
+        """The resolved config as plain YAML types (tuples become lists)."""
+        fields = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+
+
+# Each algorithm is what it changes; a value the paper states stands in the docstring
+# of the field. Batch, length and learning rate belong to the machine, not to these.
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    # Schulman et al. 2017: clipped ratio on GAE advantages from a learnt critic.
+    "ppo": {
+        "critic": True,
+        "loss_type": "bnpo",
+        "num_iterations": 2,
+        "steps_per_generation": 2,
+    },
+    # DeepSeekMath Eq 3: the group's mean and std replace the critic.
+    "grpo": {"loss_type": "grpo", "scale_rewards": "group"},
+    # Liu et al. 2025: no 1/|o_i| and no 1/std, the two biases of GRPO.
+    "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
+    # DAPO Eq 8-13: clip-higher, dynamic sampling, token-level loss, overlong shaping.
+    "dapo": {
+        "loss_type": "dapo",
+        "epsilon_high": 0.28,
+        "steps_per_generation": 2,
+        "dynamic_sampling": True,
+        "reward_funcs": ("accuracy_reward", "soft_overlong_punishment_reward"),
+        "soft_punish_cache": 8,
+    },
+    # GDPO Eq 4-6: each reward normalized on its own, then summed, then the batch.
+    "gdpo": {
+        "loss_type": "grpo",
+        "multi_objective_aggregation": "normalize_then_sum",
+        "reward_funcs": ("accuracy_reward", "length_reward"),
+    },
+}
+
+
+def make_config(**overrides: Any) -> Config:
+    """Config of `overrides['algorithm']` (default grpo) with the rest laid over it.
+
+    None means "the algorithm's own value", so a notebook's parameter cell can leave a
+    choice open. Raises ValueError for an unknown field or a value of another type,
+    naming it.
+    """
+    fields = {f.name: f for f in dataclasses.fields(Config)}
+    for name in overrides:
+        check_choice("parameter", name, tuple(fields))
+    algorithm = overrides.get("algorithm") or "grpo"
+    check_choice("algorithm", algorithm, tuple(ALGORITHMS))
+    hints = typing.get_type_hints(Config)
+    values = {"algorithm": algorithm, **ALGORITHMS[algorithm]}
+    for name, value in overrides.items():
+        if value is not None:
+            values[name] = _coerce(name, value, hints[name])
+    return Config(**values)
+
+
+def config_from_notebook(names: Mapping[str, Any]) -> Config:
+    """Config from a notebook's `globals()` after its parameters cell.
+
+    Papermill only warns when it injects a parameter that the notebook does not know;
+    here every plain value whose name is public must be a field of `Config`.
+    """
+    plain = (str, int, float, bool, list, tuple, dict, types.NoneType)
+    ignored = {"In", "Out", "exit", "quit", "open", "runs_folder"}
+    parameters = {
+        name: value
+        for name, value in names.items()
+        if not name.startswith("_") and name not in ignored and type(value) in plain
+    }
+    return make_config(**parameters)
+
+
+def load_config(path: str | Path, **overrides: Any) -> Config:
+    """Config from a YAML file with `overrides` laid over it."""
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"config: no file {path}")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"config: {path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"config: {path} must map names to values, got {type(values).__name__}"
+        )
+    return make_config(**{**values, **overrides})
+
+
+def _coerce(name: str, value: Any, hint: Any) -> Any:
+    """`value` as the type `hint` says, or ValueError; bool is never an int here."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        origin = typing.get_origin(option) or option
+        if origin is tuple and isinstance(value, (list, tuple)):
+            inner = typing.get_args(option)[0]
+            return tuple(_coerce(name, item, inner) for item in value)
+        if origin is float and type(value) in (int, float):
+            return float(value)
+        if origin is float and isinstance(value, str):
+            # YAML 1.1 reads 1e-5 as text; a practitioner means the number.
+            try:
+                return float(value)
+            except ValueError:
+                continue
+        if type(value) is origin:
+            return value
+    expected = " or ".join(getattr(o, "__name__", str(o)) for o in options)
+    raise ValueError(
+        f"{name} must be {expected}, got {value!r} ({type(value).__name__})"
+    )

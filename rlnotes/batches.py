@@ -1,0 +1,156 @@
+"""ADVANTAGES of a whole batch: from scored rollouts to what the update needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from rlnotes.advantages import (
+    decoupled_advantages,
+    generalized_advantage_estimation,
+    group_relative_advantages,
+    whiten,
+)
+from rlnotes.algorithms import Config
+from rlnotes.divergences import kl_k1
+from rlnotes.policies import Critic
+from rlnotes.rewards import RewardFunction, compute_rewards
+from rlnotes.rollouts import Rollouts
+from rlnotes.scoring import packed_hidden_states, packed_logps, unpack
+from rlnotes.shaping import conditioned_rewards, kl_penalized_rewards, overlong_filter
+
+if TYPE_CHECKING:
+    from rlnotes.updates import Learner
+
+
+@dataclass
+class Batch:
+    """One step's rollouts and what the update needs of them, all row-aligned."""
+
+    rollouts: Rollouts
+    rewards: Tensor  # (N, K)
+    advantages: Tensor  # (N,) or (N, T)
+    loss_mask: Tensor  # (N, T): the completion mask less what is filtered
+    old_per_token_logps: Tensor | None = None  # (N, T); None: one update, ratio 1
+    ref_per_token_logps: Tensor | None = None
+    old_values: Tensor | None = None
+    returns: Tensor | None = None
+
+    def select(self, groups: list[int]) -> Batch:
+        """The part of the batch that belongs to the given prompts."""
+        size = self.rollouts.num_generations
+        rows = [g * size + i for g in groups for i in range(size)]
+        tensors = {
+            name: value[rows]
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return Batch(
+            **{**vars(self), **tensors, "rollouts": self.rollouts.select(groups)}
+        )
+
+
+def score(rollouts: Rollouts, reward_funcs: list[RewardFunction]) -> Tensor:
+    """Rewards (N, K) of every completion by every function; a None becomes NaN."""
+    size = rollouts.num_generations
+    tasks = [task for task in rollouts.tasks for _ in range(size)]
+    lengths = rollouts.lengths.tolist()
+    ids = [
+        row[:n]
+        for row, n in zip(rollouts.completion_ids.tolist(), lengths, strict=True)
+    ]
+    shared = set.intersection(*(set(task.columns) for task in tasks))
+    return compute_rewards(
+        reward_funcs,
+        prompts=[task.prompt for task in tasks],
+        completions=rollouts.texts,
+        completion_ids=ids,
+        answer=[task.answer for task in tasks],
+        **{name: [task.columns[name] for task in tasks] for name in sorted(shared)},
+    )
+
+
+@torch.no_grad()
+def prepare(learner: Learner, rollouts: Rollouts, rewards: Tensor) -> Batch:
+    """Rewards → advantages, and the log-probs and values the update compares to."""
+    config = learner.config
+    mask = rollouts.completion_mask
+    if config.mask_truncated_completions:
+        mask = overlong_filter(mask, rollouts.truncated)
+    if config.conditioned_reward is not None:
+        rewards = conditioned_rewards(
+            rewards,
+            conditioned=config.reward_funcs.index(config.conditioned_reward),
+            on=config.reward_funcs.index(config.condition_on),
+            threshold=1.0,
+        )
+    batch = Batch(rollouts, rewards, rewards.new_zeros(len(rollouts)), mask)
+    with learner.autocast():
+        if config.updates_per_step > 1 or config.kl_coef > 0:
+            batch.old_per_token_logps = packed_logps(
+                learner.policy, rollouts, temperature=config.temperature
+            )
+        if learner.reference is not None:
+            batch.ref_per_token_logps = packed_logps(
+                learner.reference, rollouts, temperature=config.temperature
+            )
+        if learner.critic is not None:
+            batch.old_values = predict_values(learner.critic, rollouts)
+    if learner.critic is None:
+        batch.advantages = group_advantages(rewards, config)
+    else:
+        batch.advantages, batch.returns = critic_advantages(batch, config)
+    return batch
+
+
+def group_advantages(rewards: Tensor, config: Config) -> Tensor:
+    """Â (N,) of rewards (N, K): GRPO's of the weighted sum, or GDPO's per reward."""
+    weights = torch.tensor(config.reward_weights or [1.0] * rewards.shape[1])
+    if config.multi_objective_aggregation == "normalize_then_sum":
+        return decoupled_advantages(
+            rewards,
+            config.num_generations,
+            reward_weights=weights,
+            none_rewards="skip",
+        )
+    return group_relative_advantages(
+        weighted_sum(rewards, weights),
+        config.num_generations,
+        scale_rewards=config.scale_rewards,
+        none_rewards="skip",
+    )
+
+
+def weighted_sum(rewards: Tensor, weights: Tensor) -> Tensor:
+    """Σ_k w_k r_k over the rewards that apply; NaN where none does, (N,)."""
+    total = (rewards * weights).nansum(1)
+    return total.masked_fill(rewards.isnan().all(1), torch.nan)
+
+
+def critic_advantages(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
+    """PPO: terminal reward less per-token KL → GAE (N, T) and returns (N, T)."""
+    if batch.rewards.isnan().any():
+        raise ValueError("PPO needs a reward for every completion, got None for some")
+    weights = torch.tensor(config.reward_weights or [1.0] * batch.rewards.shape[1])
+    kl = torch.zeros_like(batch.rollouts.per_token_logps)
+    if config.kl_coef > 0:
+        kl = kl_k1(batch.old_per_token_logps, batch.ref_per_token_logps)
+    mask = batch.rollouts.completion_mask
+    rewards = kl_penalized_rewards(
+        weighted_sum(batch.rewards, weights), kl, mask, beta=config.kl_coef
+    )
+    advantages, returns = generalized_advantage_estimation(
+        rewards, batch.old_values, mask, gamma=config.gamma, lam=config.lam
+    )
+    if config.whiten_advantages:
+        advantages = whiten(advantages, mask)
+    return advantages, returns
+
+
+def predict_values(critic: Critic, rollouts: Rollouts) -> Tensor:
+    """V(s_t) before each completion token, (N, T), 0 off-mask."""
+    hidden = packed_hidden_states(critic.backbone, rollouts)
+    return unpack(critic(hidden).float(), rollouts.completion_mask)

@@ -1,0 +1,113 @@
+"""Held-out accuracy of a policy, the row of metrics of a step, and sample records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rlnotes.algorithms import Config
+from rlnotes.batches import Batch, score, weighted_sum
+from rlnotes.masking import masked_mean
+from rlnotes.policies import Policy
+from rlnotes.rewards import get_accuracy_reward
+from rlnotes.rollouts import generate_rollouts
+from rlnotes.tasks import TaskSet
+from rlnotes.updates import Learner
+
+
+@torch.no_grad()
+def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
+    """Held-out accuracy: greedy, sampled (avg@k), best of k, and how answers end.
+
+    The seed is fixed, so that evaluations of one run differ by the policy alone.
+    """
+    tasks = task.held_out()
+    sampler = policy.clone(dtype=torch.bfloat16) if config.bf16 else policy
+    accuracy = [get_accuracy_reward(task.verify)]
+    common = {"max_completion_length": config.max_completion_length}
+    greedy = generate_rollouts(
+        sampler, tasks, num_generations=1, temperature=0.0, **common
+    )
+    sampled = generate_rollouts(
+        sampler,
+        tasks,
+        num_generations=config.eval_samples,
+        temperature=config.temperature,
+        generator=torch.Generator().manual_seed(0),
+        **common,
+    )
+    right = score(sampled, accuracy)[:, 0].view(-1, config.eval_samples)
+    return {
+        "eval/greedy_accuracy": float(score(greedy, accuracy).mean()),
+        "eval/sampled_accuracy": float(right.mean()),
+        f"eval/pass@{config.eval_samples}": float((right.amax(1) > 0).float().mean()),
+        "eval/mean_length": float(sampled.lengths.float().mean()),
+        "eval/terminated": float((~sampled.truncated).float().mean()),
+        "eval/entropy": float(masked_mean(sampled.entropies, sampled.completion_mask)),
+    }
+
+
+def summarize(
+    learner: Learner, batch: Batch, stats: dict[str, float], costs: dict[str, float]
+) -> dict[str, float]:
+    """One row of metrics.csv: TRL's log keys, and what dynamic sampling cost."""
+    config, rollouts, rewards = learner.config, batch.rollouts, batch.rewards
+    weights = torch.tensor(config.reward_weights or [1.0] * rewards.shape[1])
+    total = weighted_sum(rewards, weights)
+    groups = total.view(-1, config.num_generations)
+    lengths = rollouts.lengths.float()
+    ended = lengths[~rollouts.truncated]
+    metrics = {
+        "updates": float(learner.updates),
+        **stats,
+        "learning_rate": learner.optimizers[0].param_groups[0]["lr"],
+        "reward": float(total.nanmean()),
+        "reward_std": float(groups.std(1).nanmean()),
+        "frac_reward_zero_std": float(
+            (groups.amax(1) == groups.amin(1)).float().mean()
+        ),
+        "entropy": float(masked_mean(rollouts.entropies, rollouts.completion_mask)),
+        "num_tokens": float(lengths.sum()),
+        "completions/mean_length": float(lengths.mean()),
+        "completions/min_length": float(lengths.min()),
+        "completions/max_length": float(lengths.max()),
+        "completions/mean_terminated_length": float(ended.mean())
+        if len(ended)
+        else 0.0,
+        "completions/clipped_ratio": float(rollouts.truncated.float().mean()),
+    }
+    for k, name in enumerate(config.reward_funcs):
+        metrics[f"rewards/{name}/mean"] = float(rewards[:, k].nanmean())
+        present = rewards[:, k][~rewards[:, k].isnan()]
+        metrics[f"rewards/{name}/std"] = (
+            float(present.std()) if len(present) > 1 else 0.0
+        )
+    return metrics | costs
+
+
+def sample_records(
+    batch: Batch, config: Config, *, groups: int = 2
+) -> list[dict[str, Any]]:
+    """The first groups of a batch as records: prompt, text, rewards, advantage."""
+    rollouts, records = batch.rollouts, []
+    advantages = batch.advantages
+    if advantages.dim() == 2:
+        advantages = advantages.sum(1) / rollouts.lengths.clamp(min=1)
+    for row in range(min(groups * config.num_generations, len(rollouts))):
+        task = rollouts.tasks[row // config.num_generations]
+        rewards = dict(
+            zip(config.reward_funcs, batch.rewards[row].tolist(), strict=True)
+        )
+        records.append(
+            {
+                "prompt": task.prompt,
+                "answer": task.answer,
+                "completion": rollouts.texts[row],
+                "length": int(rollouts.lengths[row]),
+                "truncated": bool(rollouts.truncated[row]),
+                "rewards": {k: None if v != v else v for k, v in rewards.items()},
+                "advantage": float(advantages[row]),
+            }
+        )
+    return records

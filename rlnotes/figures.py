@@ -1,0 +1,221 @@
+"""FIGURE: every picture of the notebooks, drawn from a table of metrics.
+
+A table is what `training.train` returns or `recording.load_runs` reads, and TRL's
+`log_history` fits as well: the columns are TRL's log keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# One color per algorithm in every notebook; Okabe and Ito's colors tell apart for all.
+ALGORITHM_COLORS = {
+    "ppo": "#999999",
+    "grpo": "#0072B2",
+    "dr_grpo": "#56B4E9",
+    "dapo": "#D55E00",
+    "gdpo": "#009E73",
+}
+POSITIVE, NEGATIVE = "#0072B2", "#D55E00"
+RATES = ("reward", "rewards/", "clip_ratio", "frac_", "clipped_ratio", "accuracy")
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the notebooks: small, light, no chart junk."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(
+        {
+            "figure.dpi": 80,
+            "savefig.dpi": 80,
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "legend.frameon": False,
+            "font.size": 10,
+        }
+    )
+
+
+def plot_surrogate(
+    *,
+    epsilon: float = 0.2,
+    epsilon_high: float | None = None,
+    delta: float | None = None,
+    max_ratio: float = 2.0,
+) -> Figure:
+    """The clipped surrogate against the ratio and its slope, for Â = +1 and Â = −1.
+
+    J(ρ) = min(ρ·Â, clip(ρ, 1 − ε, 1 + ε_high)·Â); PPO Figure 1, DAPO Eq 10. The slope
+    is autograd's, not a formula of this file.
+    """
+    import matplotlib.pyplot as plt
+    import torch
+
+    from rlnotes.objectives import clipped_surrogate_loss
+
+    figure, (value_axes, slope_axes) = plt.subplots(1, 2, figsize=(8, 3))
+    for advantage, color in ((1.0, POSITIVE), (-1.0, NEGATIVE)):
+        ratio = torch.linspace(0.0, max_ratio, 801, requires_grad=True)
+        loss = clipped_surrogate_loss(
+            ratio[:, None],
+            torch.full((801,), advantage),
+            epsilon=epsilon,
+            epsilon_high=epsilon_high,
+            delta=delta,
+        )
+        (slope,) = torch.autograd.grad(-loss.sum(), ratio)
+        x, label = ratio.detach().numpy(), f"Â = {advantage:+.0f}"
+        value_axes.plot(x, -loss.detach().squeeze(1).numpy(), color=color, label=label)
+        slope_axes.plot(x, slope.numpy(), color=color, label=label)
+    high = epsilon if epsilon_high is None else epsilon_high
+    for axes, name in ((value_axes, "objective J"), (slope_axes, "slope dJ/dρ")):
+        axes.axvspan(1 - epsilon, 1 + high, color="black", alpha=0.06)
+        axes.axvline(1, color="black", lw=0.8, ls=":")
+        axes.set(xlabel="ratio ρ", ylabel=name)
+    value_axes.legend()
+    return figure
+
+
+def plot_group(
+    rewards: Sequence[float], advantages: Mapping[str, Sequence[float]]
+) -> Figure:
+    """A group's rewards beside the advantages that several rules make of them."""
+    import matplotlib.pyplot as plt
+
+    names = ["reward", *advantages]
+    series = [rewards, *advantages.values()]
+    figure, all_axes = plt.subplots(
+        1, len(names), figsize=(2.6 * len(names), 2.6), squeeze=False
+    )
+    for axes, name, values in zip(all_axes[0], names, series, strict=True):
+        colors = [POSITIVE if v >= 0 else NEGATIVE for v in values]
+        axes.bar([f"o{i + 1}" for i in range(len(values))], values, color=colors)
+        axes.axhline(0, color="black", lw=0.8)
+        axes.set_title(name)
+        for i, value in enumerate(values):
+            above = "bottom" if value >= 0 else "top"
+            axes.text(i, value, f"{value:.2f}", ha="center", va=above, fontsize=8)
+        axes.margins(y=0.2)
+    return figure
+
+
+def plot_run(
+    metrics: pd.DataFrame, keys: Sequence[str], *, columns: int = 3, title: str = ""
+) -> Figure:
+    """Small multiples of one run's metrics over steps; unknown keys raise KeyError."""
+    figure, axes = _panels(len(keys), columns)
+    for panel, key in zip(axes, keys, strict=True):
+        series = metrics[["step", key]].dropna()
+        marker = "o" if len(series) < 12 else None
+        panel.plot(series["step"], series[key], color=POSITIVE, marker=marker, ms=4)
+        _label(panel, key)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def plot_runs(
+    runs: pd.DataFrame,
+    keys: Sequence[str],
+    *,
+    by: str = "algorithm",
+    columns: int = 3,
+    smooth: int = 1,
+) -> Figure:
+    """Mean over seeds with the range from lowest to highest, one color per `by`.
+
+    `runs` is `recording.load_runs(...)`; `smooth` averages that many steps and is
+    written on the axis. Seeds are counted in the legend: a band of one is no band.
+    """
+    figure, axes = _panels(len(keys), columns)
+    for panel, key in zip(axes, keys, strict=True):
+        for name, group in runs.groupby(by, sort=False):
+            table = group.pivot_table(index="step", columns="seed", values=key)
+            table = table.rolling(smooth, min_periods=1).mean()
+            color = ALGORITHM_COLORS.get(str(name))
+            label = f"{name} ({table.shape[1]} seeds)"
+            (line,) = panel.plot(table.index, table.mean(1), color=color, label=label)
+            low, high = table.min(axis=1), table.max(axis=1)
+            panel.fill_between(
+                table.index, low, high, color=line.get_color(), alpha=0.15, lw=0
+            )
+        _label(panel, key)
+        if smooth > 1:
+            panel.set_xlabel(f"step (mean of {smooth})")
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+def plot_before_after(
+    before: Mapping[str, float], after: Mapping[str, float], *, ylabel: str = "accuracy"
+) -> Figure:
+    """Paired bars of the same quantities before and after training."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(1.4 * len(before) + 2, 3))
+    x = np.arange(len(before))
+    for offset, values, label, color in (
+        (-0.2, before, "before", "#999999"),
+        (0.2, after, "after", POSITIVE),
+    ):
+        bars = axes.bar(x + offset, list(values.values()), 0.38, color=color)
+        bars.set_label(label)
+        axes.bar_label(bars, fmt="%.2f", fontsize=8)
+    axes.set_xticks(x, list(before))
+    axes.set_ylabel(ylabel)
+    axes.legend()
+    return figure
+
+
+def samples_table(samples: Iterable[Mapping[str, Any]], *, width: int = 60) -> Any:
+    """Recorded samples as a pandas table, texts on one line and cut to `width`."""
+    import pandas as pd
+
+    rows = []
+    for sample in samples:
+        prompt = sample["prompt"]
+        question = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+        text = " ".join(str(sample["completion"]).split())
+        rows.append(
+            {
+                "question": question,
+                "completion": text if len(text) <= width else text[: width - 1] + "…",
+                "length": sample["length"],
+                **sample["rewards"],
+                "advantage": round(sample["advantage"], 2),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
+    import matplotlib.pyplot as plt
+
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.2 * columns, 2.4 * rows), squeeze=False
+    )
+    flat = list(axes.flat)
+    for empty in flat[count:]:
+        empty.remove()
+    return figure, flat[:count]
+
+
+def _label(axes: Axes, key: str) -> None:
+    """Name the axis by the log key; a rate starts at zero."""
+    axes.set(xlabel="step", title=key)
+    low, high = axes.get_ylim()
+    if low >= 0 and any(part in key for part in RATES):
+        axes.set_ylim(0, max(high, 1e-3))

@@ -1,0 +1,310 @@
+"""ROLLOUTS: G completions for each prompt, with everything the objective needs.
+
+The prompt is read once and its key-value cache shared out to its group; rows that have
+ended leave the batch; a token is drawn by inverting the cumulative distribution, one
+uniform number a row instead of vocabulary-sized noise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlnotes.masking import completion_mask_from_ids
+from rlnotes.policies import Policy
+from rlnotes.tasks import Task
+from rlnotes.validation import check_range
+
+
+@dataclass
+class Rollouts:
+    """P tasks and N = P·G completions of at most T tokens; row i answers task i // G.
+
+    prompt_ids, prompt_mask: (P, L) left-padded.
+    completion_ids, completion_mask: (N, T) right-padded; the mask holds the first eos
+        and nothing after it, whatever the pad id is.
+    per_token_logps, entropies: (N, T) nats under the policy as it sampled, 0 off-mask.
+    truncated: (N,) true where no eos came within T tokens.
+    """
+
+    tasks: list[Task]
+    prompt_ids: Tensor
+    prompt_mask: Tensor
+    completion_ids: Tensor
+    completion_mask: Tensor
+    per_token_logps: Tensor
+    entropies: Tensor
+    truncated: Tensor
+    texts: list[str]
+    num_generations: int
+
+    def __len__(self) -> int:
+        return self.completion_ids.shape[0]
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens in each completion, eos included, (N,)."""
+        return self.completion_mask.sum(1)
+
+    def select(self, groups: Sequence[int]) -> Rollouts:
+        """The rollouts of the given prompts, in that order."""
+        index = torch.as_tensor(list(groups), dtype=torch.long)
+        size = self.num_generations
+        rows = (index[:, None] * size + torch.arange(size)).flatten()
+        return dataclasses.replace(
+            self,
+            tasks=[self.tasks[i] for i in index.tolist()],
+            prompt_ids=self.prompt_ids[index],
+            prompt_mask=self.prompt_mask[index],
+            completion_ids=self.completion_ids[rows],
+            completion_mask=self.completion_mask[rows],
+            per_token_logps=self.per_token_logps[rows],
+            entropies=self.entropies[rows],
+            truncated=self.truncated[rows],
+            texts=[self.texts[i] for i in rows.tolist()],
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[Rollouts]) -> Rollouts:
+        """One batch from several with the same group size; padding is widened."""
+        if len({part.num_generations for part in parts}) != 1:
+            sizes = [part.num_generations for part in parts]
+            raise ValueError(f"parts must share num_generations, got {sizes}")
+        if len(parts) == 1:
+            return parts[0]
+        left = {name: _pad_and_cat(parts, name, left=True) for name in _LEFT}
+        right = {name: _pad_and_cat(parts, name, left=False) for name in _RIGHT}
+        return Rollouts(
+            tasks=[task for part in parts for task in part.tasks],
+            truncated=torch.cat([part.truncated for part in parts]),
+            texts=[text for part in parts for text in part.texts],
+            num_generations=parts[0].num_generations,
+            **left,
+            **right,
+        )
+
+
+_LEFT = ("prompt_ids", "prompt_mask")
+_RIGHT = ("completion_ids", "completion_mask", "per_token_logps", "entropies")
+
+
+def _pad_and_cat(parts: Sequence[Rollouts], name: str, *, left: bool) -> Tensor:
+    tensors = [getattr(part, name) for part in parts]
+    width = max(tensor.shape[1] for tensor in tensors)
+    padded = []
+    for tensor in tensors:
+        missing = width - tensor.shape[1]
+        pad = (missing, 0) if left else (0, missing)
+        padded.append(torch.nn.functional.pad(tensor, pad))
+    return torch.cat(padded)
+
+
+def encode_prompts(policy: Policy, prompts: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """Ids and mask (P, L), left-padded; message lists go through the chat template."""
+    if not prompts:
+        raise ValueError("prompts is empty, expected at least one")
+    tokenizer = policy.tokenizer
+    if isinstance(prompts[0], str):
+        texts, special = list(prompts), True
+    else:
+        if getattr(tokenizer, "chat_template", None) is None:
+            raise ValueError(
+                f"prompts are message lists, but the tokenizer of {policy.name!r} has"
+                " no chat template: use plain strings"
+            )
+        texts = [
+            tokenizer.apply_chat_template(p, add_generation_prompt=True, tokenize=False)
+            for p in prompts
+        ]
+        special = False  # the template writes them
+    encoded = tokenizer(
+        texts,
+        return_tensors="pt",
+        padding=True,
+        padding_side="left",
+        add_special_tokens=special,
+        return_token_type_ids=False,
+    )
+    return encoded["input_ids"].to(policy.device), encoded["attention_mask"].to(
+        policy.device
+    )
+
+
+def sample_tokens(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
+    """Draw one id a row from softmax(logits / temperature) by inverse CDF; 0: argmax.
+
+    logits: (N, V); uniforms: (N,) in [0, 1). The first id whose cumulative probability
+    exceeds the uniform has positive probability, so an impossible id is never drawn.
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    cumulative = (logits / temperature).softmax(-1).cumsum(-1)
+    # the last entry is 1 only up to rounding
+    target = (uniforms.to(cumulative) * cumulative[:, -1])[:, None]
+    ids = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    return ids.clamp(max=logits.shape[-1] - 1)
+
+
+@torch.no_grad()
+def generate_rollouts(
+    policy: Policy,
+    tasks: Sequence[Task],
+    *,
+    num_generations: int,
+    max_completion_length: int,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Rollouts:
+    """Sample `num_generations` completions for every task; temperature 0 is greedy.
+
+    Raises ValueError for an empty task list or a size or temperature out of range.
+    """
+    check_range("num_generations", num_generations, low=1)
+    check_range("max_completion_length", max_completion_length, low=1)
+    check_range("temperature", temperature, low=0)
+    prompt_ids, prompt_mask = encode_prompts(policy, [task.prompt for task in tasks])
+    steps = _decode(
+        policy.model,
+        prompt_ids,
+        prompt_mask,
+        num_generations,
+        max_completion_length,
+        temperature,
+        torch.tensor(policy.eos_token_ids, device=policy.device),
+        generator,
+    )
+    ids, logps, entropies = (
+        torch.stack(column, 1) for column in zip(*steps, strict=True)
+    )
+    mask = completion_mask_from_ids(ids, policy.eos_token_ids)
+    is_eos = torch.isin(ids, torch.tensor(policy.eos_token_ids, device=ids.device))
+    texts = policy.tokenizer.batch_decode(
+        [row[: int(n)] for row, n in zip(ids.tolist(), mask.sum(1), strict=True)],
+        skip_special_tokens=True,
+    )
+    return Rollouts(
+        tasks=list(tasks),
+        prompt_ids=prompt_ids,
+        prompt_mask=prompt_mask,
+        completion_ids=ids * mask,
+        completion_mask=mask,
+        per_token_logps=logps * mask,
+        entropies=entropies * mask,
+        truncated=~is_eos.any(1),
+        texts=texts,
+        num_generations=num_generations,
+    )
+
+
+def _decode(
+    model: Any,
+    prompt_ids: Tensor,
+    prompt_mask: Tensor,
+    num_generations: int,
+    max_completion_length: int,
+    temperature: float,
+    eos: Tensor,
+    generator: torch.Generator | None,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Columns (ids, log-probs, entropies), each (N,), until every row has ended."""
+    total = prompt_ids.shape[0] * num_generations
+    out = model(
+        input_ids=prompt_ids,
+        attention_mask=prompt_mask,
+        position_ids=(prompt_mask.cumsum(1) - 1).clamp(min=0),
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    cache = out.past_key_values
+    cache.batch_repeat_interleave(num_generations)
+    logits = out.logits[:, -1].repeat_interleave(num_generations, 0).float()
+    mask = prompt_mask.repeat_interleave(num_generations, 0)
+    alive = torch.arange(total, device=mask.device)  # rows still in the batch
+    columns = []
+    for position in range(max_completion_length):
+        # one uniform for every row, ended or not: the draw of a row never depends on
+        # which other rows have left
+        uniforms = torch.rand(total, generator=generator).to(mask.device)[alive]
+        ids = sample_tokens(logits, temperature, uniforms)
+        log_probs = torch.log_softmax(logits / (temperature or 1.0), -1)
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
+        taken = log_probs.gather(1, ids[:, None]).squeeze(1)
+        column = (eos[0].repeat(total), taken.new_zeros(total), taken.new_zeros(total))
+        for full, part in zip(column, (ids, taken, entropy), strict=True):
+            full[alive] = part
+        columns.append(column)
+        going = ~torch.isin(ids, eos)
+        if not going.any() or position + 1 == max_completion_length:
+            break
+        if not going.all():
+            keep = going.nonzero().squeeze(1)
+            cache.batch_select_indices(keep)
+            mask, alive, ids = mask[keep], alive[keep], ids[keep]
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        logits = (
+            model(
+                input_ids=ids[:, None],
+                attention_mask=mask,
+                position_ids=mask.sum(1, keepdim=True) - 1,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            .logits[:, -1]
+            .float()
+        )
+    return columns
+
+
+@dataclass(frozen=True)
+class SamplingAccount:
+    """What dynamic sampling cost: batches drawn, groups seen, groups kept as useful."""
+
+    batches: int
+    groups_sampled: int
+    groups_informative: int
+    completions: int
+    tokens: int
+
+
+def sample_informative(
+    sample: Callable[[int], tuple[Rollouts, Tensor]],
+    num_prompts: int,
+    *,
+    max_resample_times: int,
+) -> tuple[Rollouts, SamplingAccount]:
+    """DAPO Eq 11: draw batches until `num_prompts` groups are neither all right nor all
+    wrong, at most `max_resample_times` batches beyond the first.
+
+    `sample(k)` gives the k-th batch and a (P,) bool of its informative groups.
+    Fallback, recorded in the account: when the limit is reached, uninformative groups
+    fill the batch up (their advantage is zero), so a run slows down but never hangs.
+    """
+    check_range("num_prompts", num_prompts, low=1)
+    check_range("max_resample_times", max_resample_times, low=0)
+    kept: list[Rollouts] = []
+    spare: list[Rollouts] = []
+    found = groups = completions = tokens = batch = 0
+    while found < num_prompts and batch <= max_resample_times:
+        rollouts, informative = sample(batch)
+        batch += 1
+        groups += len(informative)
+        completions += len(rollouts)
+        tokens += int(rollouts.lengths.sum())
+        good = informative.nonzero().flatten().tolist()[: num_prompts - found]
+        found += len(good)
+        if good:
+            kept.append(rollouts.select(good))
+        dull = (~informative).nonzero().flatten().tolist()
+        if dull:
+            spare.append(rollouts.select(dull))
+    filling = num_prompts - found
+    if filling:
+        pool = Rollouts.concatenate(spare)
+        kept.append(pool.select(range(filling)))
+    account = SamplingAccount(batch, groups, found, completions, tokens)
+    return Rollouts.concatenate(kept), account

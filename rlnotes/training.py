@@ -1,0 +1,160 @@
+"""The visible loop, one for PPO, GRPO, Dr. GRPO, DAPO and GDPO.
+
+    question → rollouts → rewards → advantages → objective → update → record
+
+`train` reads top to bottom in that order; every step of it is a function of the module
+that bears the step's name, or an equation of the library.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from rlnotes.algorithms import Config
+from rlnotes.batches import prepare, score
+from rlnotes.evaluation import evaluate, sample_records, summarize
+from rlnotes.policies import Policy, load_policy
+from rlnotes.recording import RunRecorder
+from rlnotes.rewards import (
+    RewardFunction,
+    bracket_format_reward,
+    format_reward,
+    get_accuracy_reward,
+    get_language_consistency_reward,
+    get_length_reward,
+    get_soft_overlong_punishment,
+)
+from rlnotes.rollouts import Rollouts, generate_rollouts, sample_informative
+from rlnotes.shaping import informative_groups
+from rlnotes.tasks import TaskSet, load_task
+from rlnotes.updates import Learner, update
+
+
+@dataclass
+class TrainingResult:
+    """A finished run: the trained policy, its metrics as `load_run` reads them."""
+
+    policy: Policy
+    metrics: pd.DataFrame
+    """One row per step, step 0 with the evaluation of the untrained policy."""
+    folder: Path | None
+
+
+def train(
+    config: Config,
+    *,
+    policy: Policy | None = None,
+    task: TaskSet | None = None,
+    output: str | Path | None = None,
+    progress: bool = True,
+    evaluations: bool = True,
+) -> TrainingResult:
+    """Train `config.policy` on `config.task`; the whole of it, in data-flow order.
+
+    With `output`, the record (metrics.csv, samples.jsonl, config.yaml, meta.json)
+    appears there when the run has finished, whole. The given policy is changed in
+    place. Raises ValueError before anything is written if the config cannot run.
+    """
+    from tqdm.auto import tqdm
+
+    task = task or load_task(config.task)
+    reward_funcs = build_rewards(config, task)
+    policy = policy or load_policy(config.policy)
+    torch.manual_seed(config.seed)
+    learner = Learner.create(config, policy)
+    recorder = RunRecorder(output, config.to_dict()) if output else nullcontext()
+    rows: list[dict[str, float]] = []
+
+    def log(step: int, metrics: dict[str, float]) -> None:
+        rows.append({"step": step, **metrics})
+        if record is not None:
+            record.log(step, metrics)
+
+    with recorder as record, tqdm(total=config.max_steps, disable=not progress) as bar:
+        if evaluations:
+            log(0, evaluate(policy, task, config))
+        for step in range(1, config.max_steps + 1):
+            start = time.perf_counter()
+            rollouts, rewards, costs = collect(learner, task, reward_funcs, step)
+            rolled = time.perf_counter()
+            batch = prepare(learner, rollouts, rewards)
+            stats = update(learner, batch, step)
+            metrics = {
+                **summarize(learner, batch, stats, costs),
+                "step_time": time.perf_counter() - start,
+                "step_time/rollout": rolled - start,
+            }
+            due = config.eval_steps and step % config.eval_steps == 0
+            if evaluations and (due or step == config.max_steps):
+                metrics |= evaluate(policy, task, config)
+            log(step, metrics)
+            if record is not None and step in _sample_steps(config.max_steps):
+                record.add_samples(step, sample_records(batch, config))
+            bar.update()
+            bar.set_postfix(reward=f"{metrics['reward']:.2f}")
+    folder = Path(output) if output else None
+    return TrainingResult(policy, pd.DataFrame(rows), folder)
+
+
+def build_rewards(config: Config, task: TaskSet) -> list[RewardFunction]:
+    """The reward functions that `config.reward_funcs` names, in that order."""
+    available: dict[str, Callable[[], RewardFunction]] = {
+        "accuracy_reward": lambda: get_accuracy_reward(task.verify),
+        "format_reward": lambda: format_reward,
+        "bracket_format_reward": lambda: bracket_format_reward,
+        "length_reward": lambda: get_length_reward(config.length_limit),
+        "language_consistency_reward": get_language_consistency_reward,
+        "soft_overlong_punishment_reward": lambda: get_soft_overlong_punishment(
+            config.max_completion_length, config.soft_punish_cache
+        ),
+    }
+    return [available[name]() for name in config.reward_funcs]
+
+
+def collect(
+    learner: Learner, task: TaskSet, reward_funcs: list[RewardFunction], step: int
+) -> tuple[Rollouts, Tensor, dict[str, float]]:
+    """Questions → rollouts → rewards (N, K) of one step, dynamic sampling included.
+
+    Every draw is a function of (seed, step, attempt), so a step can be repeated.
+    """
+    config = learner.config
+    if learner.sampler is not learner.policy:
+        learner.sampler.copy_weights_from(learner.policy)
+
+    def sample(attempt: int) -> tuple[Rollouts, Tensor]:
+        stream = step * 1000 + attempt
+        rollouts = generate_rollouts(
+            learner.sampler,
+            task.sample(config.num_prompts, seed=config.seed, step=stream),
+            num_generations=config.num_generations,
+            max_completion_length=config.max_completion_length,
+            temperature=config.temperature,
+            generator=torch.Generator().manual_seed(config.seed * 1_000_003 + stream),
+        )
+        # the rule looks at accuracy alone: with a length penalty in the sum, an
+        # all-wrong group of unequal lengths would pass for informative
+        accuracies = score(rollouts, [get_accuracy_reward(task.verify)])[:, 0]
+        return rollouts, informative_groups(accuracies, config.num_generations)
+
+    if not config.dynamic_sampling:
+        rollouts, _ = sample(0)
+        return rollouts, score(rollouts, reward_funcs), {}
+    rollouts, account = sample_informative(
+        sample, config.num_prompts, max_resample_times=config.max_resample_times
+    )
+    costs = {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
+    return rollouts, score(rollouts, reward_funcs), costs
+
+
+def _sample_steps(max_steps: int) -> set[int]:
+    """The steps whose samples are kept: first, each quarter, last."""
+    return {1, *(max(1, round(max_steps * k / 4)) for k in (1, 2, 3, 4))}
