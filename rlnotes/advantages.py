@@ -11,7 +11,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rlnotes.masking import masked_mean, masked_var
 from rlnotes.validation import (
     check_choice,
     check_finite,
@@ -149,11 +148,15 @@ def whiten(
         ValueError: shapes differ, or not more than `correction` tokens selected.
     """
     check_shape("values", values, (None, None))
-    keep = check_mask("completion_mask", completion_mask, values.shape)
+    check_choice("correction", correction, (0, 1))
     check_range("eps", eps, low=0.0)
-    mean, std = _token_statistics(values, keep, correction, eps)
-    centered = check_float("values", values).masked_fill(~keep, 0.0) - mean
-    whitened = torch.where(std > 0, centered / std, torch.zeros_like(centered))
+    keep = check_mask(
+        "completion_mask", completion_mask, values.shape, at_least=correction + 1
+    )
+    values = check_float("values", values).masked_fill(~keep, 0.0)
+    check_finite("values", values)
+    mean, scale = _token_statistics(values, keep, correction, eps)
+    whitened = (values - mean) / scale
     if not shift_mean:
         whitened = whitened + mean
     return whitened.masked_fill(~keep, 0.0)
@@ -162,9 +165,16 @@ def whiten(
 def _token_statistics(
     values: Tensor, keep: Tensor, correction: int, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Mean and √(var + ε) of the tokens under the mask."""
-    mean = masked_mean(values, keep)
-    return mean, (masked_var(values, keep, correction=correction) + eps).sqrt()
+    """Mean and √(var + ε) of the tokens under the mask, 1 for a spread of 0."""
+    tokens = values.masked_fill(~keep, torch.nan).flatten()
+    mean, std = _mean_and_std(tokens, correction)
+    mean = torch.where(_is_constant(tokens), values[keep][0], mean)
+    return mean, _nonzero((std.square() + eps).sqrt())
+
+
+def _nonzero(scale: Tensor) -> Tensor:
+    """What to divide by: 1 in place of 0."""
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
 def group_relative_advantages(
@@ -220,7 +230,7 @@ def group_relative_advantages(
         std = _mean_and_std(rewards, correction)[1]
     advantages = groups - mean
     if scale_rewards != "none":
-        advantages = advantages / torch.where(std > 0, std + eps, 1.0)
+        advantages = advantages / _nonzero(std + eps * (std > 0))
     nothing = groups.isnan() | _is_constant(groups)[:, None]
     return advantages.masked_fill(nothing, 0.0).view(-1)
 
@@ -302,8 +312,11 @@ def decoupled_advantages(
     check_choice("single_reward", single_reward, ("renormalize", "grpo", "error"))
     check_range("batch_eps", batch_eps, low=0.0)
     weights = _check_weights(reward_weights, rewards)
-    if rewards.shape[1] == 1 and single_reward == "error":
-        raise ValueError("rewards must have at least 2 columns, got 1")
+    fewest = 2 if single_reward == "error" else 1
+    if rewards.shape[1] < fewest:
+        raise ValueError(
+            f"rewards must have at least {fewest} columns, got {rewards.shape[1]}"
+        )
     columns = [
         group_relative_advantages(
             column,
@@ -322,16 +335,16 @@ def decoupled_advantages(
     if batch_stats == "none":
         return total
     unscored = rewards.isnan().all(dim=1) & (none_rewards == "skip")
+    scored = total.masked_fill(unscored, torch.nan)
     if batch_stats == "sequence":
-        mean, std = _mean_and_std(total.masked_fill(unscored, torch.nan), correction)
-        std = std + batch_eps * (std > 0)
+        mean, std = _mean_and_std(scored, correction)
+        scale = _nonzero(std + batch_eps)
     else:
-        keep = _check_row_mask(completion_mask, total) & ~unscored[:, None]
+        keep = _check_row_mask(completion_mask, unscored, correction)
         spread = total[:, None].expand(keep.shape)
-        mean, std = _token_statistics(spread, keep, correction, batch_eps)
-        unscored = unscored | ~keep.any(dim=1)
-    advantages = (total - mean) / torch.where(std > 0, std, 1.0)
-    return advantages.masked_fill(unscored | _is_constant(total), 0.0)
+        mean, scale = _token_statistics(spread, keep, correction, batch_eps)
+    advantages = (total - mean) / scale
+    return advantages.masked_fill(unscored | _is_constant(scored), 0.0)
 
 
 def _check_weights(
@@ -347,12 +360,15 @@ def _check_weights(
     return weights
 
 
-def _check_row_mask(completion_mask: Tensor | None, rows: Tensor) -> Tensor:
-    """Return the mask that token statistics need, as bool."""
+def _check_row_mask(
+    completion_mask: Tensor | None, unscored: Tensor, correction: int
+) -> Tensor:
+    """Return the mask of the tokens that the batch statistics are over, as bool."""
     if completion_mask is None:
         raise ValueError('completion_mask must be given for batch_stats="token"')
-    shape = (rows.shape[0], None)
-    return check_mask("completion_mask", completion_mask, shape, nonempty=True)
+    shape = (unscored.shape[0], None)
+    keep = check_mask("completion_mask", completion_mask, shape) & ~unscored[:, None]
+    return check_mask("completion_mask", keep, shape, at_least=correction + 1)
 
 
 def _check_rewards(
@@ -402,4 +418,5 @@ def _mean_and_std(sets: Tensor, correction: int) -> tuple[Tensor, Tensor]:
     mean = sets.masked_fill(missing, 0.0).sum(dim=-1) / count.clamp(min=1)
     squares = (sets - mean[..., None]).square().masked_fill(missing, 0.0).sum(dim=-1)
     std = (squares / (count - correction).clamp(min=1)).sqrt()
+    check_finite("spread of rewards", std)
     return mean, std.masked_fill(_is_constant(sets), 0.0)

@@ -136,11 +136,18 @@ def kl_penalty(
         half_square = 0.5 * log_ratio.square()
         value = value.detach() + half_square - half_square.detach()
     elif gradient == "importance":
-        if ratio is None:
-            raise ValueError('ratio must be given for gradient="importance"')
-        value = value * ratio
+        value = value * _check_ratio(ratio, value)
     check_finite("kl_penalty", value)
     return value
+
+
+def _check_ratio(ratio: Tensor | None, value: Tensor) -> Tensor:
+    """Return the ratio that corrects for the samples being of π_old."""
+    if ratio is None:
+        raise ValueError('ratio must be given for gradient="importance"')
+    if ratio.shape != (*value.shape[:-1], 1):
+        check_same_shape("ratio", ratio, "per_token_logps", value)
+    return check_float("ratio", ratio)
 
 
 def exact_kl(logits: Tensor, ref_logits: Tensor) -> Tensor:
@@ -153,14 +160,14 @@ def exact_kl(logits: Tensor, ref_logits: Tensor) -> Tensor:
         ref_logits: (…, V) of π_ref.
 
     Returns:
-        (…,) nats, float32 or better.
+        (…,) nats, float32 or better; ∞ where π_ref rules out what π does not.
 
     Raises:
-        ValueError: shapes differ or not floating point.
+        ValueError: shapes differ, not floating point, NaN, or a row of only −∞.
     """
     check_same_shape("ref_logits", ref_logits, "logits", logits)
-    logps = check_float("logits", logits).log_softmax(dim=-1)
-    ref_logps = check_float("ref_logits", ref_logits).log_softmax(dim=-1)
+    logps = _log_softmax("logits", logits)
+    ref_logps = _log_softmax("ref_logits", ref_logits)
     probs = logps.exp()
     return (probs * (logps - ref_logps).masked_fill(probs == 0, 0.0)).sum(dim=-1)
 
@@ -177,8 +184,15 @@ def token_entropy(logits: Tensor) -> Tensor:
         (…,) nats, float32 or better.
 
     Raises:
-        ValueError: not a floating-point tensor.
+        ValueError: not floating point, NaN, or a row of only −∞.
     """
-    logps = check_float("logits", logits).log_softmax(dim=-1)
+    logps = _log_softmax("logits", logits)
     probs = logps.exp()
     return -(probs * logps.masked_fill(probs == 0, 0.0)).sum(dim=-1)
+
+
+def _log_softmax(name: str, logits: Tensor) -> Tensor:
+    """Log-probabilities in float32 or better, of rows that have some."""
+    logits = check_float(name, logits)
+    check_finite(f"the largest of {name}", logits.amax(dim=-1))
+    return logits.log_softmax(dim=-1)

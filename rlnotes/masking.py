@@ -9,7 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlnotes.validation import check_choice, check_float, check_mask, check_shape
+from rlnotes.validation import (
+    check_choice,
+    check_finite,
+    check_float,
+    check_mask,
+    check_shape,
+)
 
 
 def completion_mask_from_ids(
@@ -25,7 +31,7 @@ def completion_mask_from_ids(
 
     Args:
         completion_ids: (N, T) integer token ids.
-        eos_token_ids: ids that end a completion, at least one.
+        eos_token_ids: the ids that end a completion, at least one.
 
     Returns:
         (N, T) int64 mask of zeros and ones.
@@ -36,8 +42,10 @@ def completion_mask_from_ids(
     check_shape("completion_ids", completion_ids, (None, None))
     if completion_ids.is_floating_point() or completion_ids.is_complex():
         raise ValueError(f"completion_ids must be integers, got {completion_ids.dtype}")
-    if len(eos_token_ids) == 0:
-        raise ValueError("eos_token_ids must name at least one token, got none")
+    if isinstance(eos_token_ids, int) or len(eos_token_ids) == 0:
+        raise ValueError(
+            f"eos_token_ids must be a sequence of token ids, got {eos_token_ids!r}"
+        )
     ends = torch.isin(completion_ids, completion_ids.new_tensor(list(eos_token_ids)))
     return (ends.cumsum(dim=1) - ends.long() == 0).long()
 
@@ -56,11 +64,12 @@ def masked_mean(values: Tensor, mask: Tensor, *, dim: int | None = None) -> Tens
         Scalar, or `values` without axis `dim`; float32 or better.
 
     Raises:
-        ValueError: shapes differ, mask not 0/1 or all zeros.
+        ValueError: shapes differ, mask not 0/1 or all zeros, NaN under the mask.
     """
     values = check_float("values", values)
-    keep = check_mask("mask", mask, values.shape, nonempty=True)
+    keep = check_mask("mask", mask, values.shape, at_least=1)
     kept = values.masked_fill(~keep, 0.0)
+    check_finite("values", kept)
     if dim is None:
         return kept.sum() / keep.sum()
     return kept.sum(dim) / keep.sum(dim).clamp(min=1)
@@ -83,11 +92,7 @@ def masked_var(values: Tensor, mask: Tensor, *, correction: int = 1) -> Tensor:
         ValueError: as `masked_mean`, or not more than `correction` tokens selected.
     """
     check_choice("correction", correction, (0, 1))
-    mean = masked_mean(values, mask)
-    count = int(mask.sum())
-    if count <= correction:
-        raise ValueError(
-            f"mask must select more than correction={correction} tokens, got {count}"
-        )
-    squares = (values - mean).square().masked_fill(mask == 0, 0.0)
-    return squares.sum() / (count - correction)
+    values = check_float("values", values)
+    keep = check_mask("mask", mask, values.shape, at_least=correction + 1)
+    centered = (values - masked_mean(values, keep)).masked_fill(~keep, 0.0)
+    return centered.square().sum() / (keep.sum() - correction)

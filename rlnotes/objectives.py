@@ -217,75 +217,61 @@ def token_weights(
         num_items_in_batch: N of the whole batch when this is a micro-batch of it, for
             "dapo" and "cispo". For the other types weigh the whole batch, then cut.
         count_empty: False leaves rows (groups) without tokens out of B (P).
-        dtype: of the result.
+        dtype: float32 or float64.
 
     Returns:
-        (B, T) weights.
+        (B, T) weights in `dtype`.
 
     Raises:
         ValueError: unknown type, a keyword that the type needs is missing, one that
             it does not use is given, or a denominator of 0.
     """
     check_choice("loss_type", loss_type, LOSS_TYPES)
-    _check_weight_keywords(
-        loss_type, num_generations, max_completion_length, num_items_in_batch
+    check_choice("dtype", dtype, (torch.float32, torch.float64))
+    by_tokens = loss_type in ("dapo", "bnpo", "cispo")
+    needs_token = not count_empty or (by_tokens and num_items_in_batch is None)
+    keep = check_mask(
+        "completion_mask", completion_mask, (None, None), at_least=int(needs_token)
     )
-    keep = check_mask("completion_mask", completion_mask, (None, None))
     mask = keep.to(dtype)
     lengths = mask.sum(dim=1, keepdim=True)
-    if loss_type in ("dapo", "bnpo", "cispo"):
-        total = lengths.sum() if num_items_in_batch is None else num_items_in_batch
-        return mask / _positive(total)
-    if loss_type == "dapo_prompt":
-        assert num_generations is not None
-        check_groups("completion_mask", mask.shape[0], num_generations)
-        tokens = lengths.view(-1, num_generations).sum(dim=1)
-        groups = _positive(_count(tokens, count_empty))
-        return mask / (groups * tokens.clamp(min=1)).repeat_interleave(
-            num_generations
-        ).unsqueeze(1)
-    rows = _positive(_count(lengths, count_empty))
-    if loss_type == "grpo":
-        return mask / (rows * lengths.clamp(min=1))
-    return mask / (rows * (max_completion_length or 1))
-
-
-def _count(lengths: Tensor, count_empty: bool) -> int:
-    """How many rows (or groups) share the mean."""
-    return lengths.numel() if count_empty else int((lengths > 0).sum())
-
-
-def _positive(denominator: float | Tensor) -> float | Tensor:
-    """Refuse to divide by 0: a batch without a token has no mean."""
-    if not float(denominator) > 0:
-        raise ValueError(
-            "completion_mask must select at least one token, got all zeros"
-        )
-    return denominator
-
-
-def _check_weight_keywords(
-    loss_type: LossType,
-    num_generations: int | None,
-    max_completion_length: int | None,
-    num_items_in_batch: float | Tensor | None,
-) -> None:
-    """Raise ValueError for a missing length or group size, or a useless count."""
-    if loss_type == "dapo_prompt" and num_generations is None:
-        raise ValueError('num_generations must be given for loss_type="dapo_prompt"')
-    if loss_type == "dr_grpo":
-        if max_completion_length is None:
-            raise ValueError(
-                'max_completion_length must be given for loss_type="dr_grpo"'
-            )
-        check_range("max_completion_length", max_completion_length, low=1)
     if num_items_in_batch is not None:
-        if loss_type not in ("dapo", "cispo"):
-            raise ValueError(
-                'num_items_in_batch must be None unless loss_type is "dapo" or '
-                f'"cispo", got loss_type={loss_type!r}'
-            )
-        check_range("num_items_in_batch", float(num_items_in_batch), low=1)
+        return mask / _check_num_items(num_items_in_batch, loss_type)
+    if by_tokens:
+        return mask / lengths.sum()
+    groups = lengths
+    if loss_type == "dapo_prompt":
+        size = _required("num_generations", num_generations, loss_type)
+        check_groups("completion_mask", mask.shape[0], size)
+        groups = lengths.view(-1, size).sum(dim=1, keepdim=True)
+        lengths = groups.repeat_interleave(size, dim=0)
+    units = groups.numel() if count_empty else (groups > 0).sum()
+    if loss_type == "luspo":
+        return mask / units
+    if loss_type == "dr_grpo":
+        limit = _required("max_completion_length", max_completion_length, loss_type)
+        return mask / (units * limit)
+    return mask / (units * lengths.clamp(min=1))
+
+
+def _required(name: str, value: int | None, loss_type: LossType) -> int:
+    """Return a keyword that this loss type cannot do without."""
+    if value is None:
+        raise ValueError(f'{name} must be given for loss_type="{loss_type}"')
+    check_range(name, value, low=1, integer=True)
+    return value
+
+
+def _check_num_items(num_items_in_batch: float | Tensor, loss_type: LossType) -> float:
+    """Return the token count of the whole batch, for the types that divide by it."""
+    if loss_type not in ("dapo", "cispo"):
+        raise ValueError(
+            'num_items_in_batch must be None unless loss_type is "dapo" or "cispo", '
+            f'got loss_type="{loss_type}"'
+        )
+    count = float(num_items_in_batch)
+    check_range("num_items_in_batch", count, low=0.0, low_open=True)
+    return count
 
 
 def aggregate_loss(
@@ -316,7 +302,8 @@ def aggregate_loss(
         Scalar loss, float32 or better.
 
     Raises:
-        ValueError: shapes do not fit, or as `token_weights`.
+        ValueError: shapes do not fit, NaN or infinity under the mask, or as
+            `token_weights`.
     """
     loss = check_float("per_token_loss", per_token_loss)
     weights = token_weights(
@@ -330,7 +317,9 @@ def aggregate_loss(
     )
     if loss.shape != (weights.shape[0], 1):
         check_same_shape("per_token_loss", loss, "completion_mask", completion_mask)
-    return (weights * loss.masked_fill(completion_mask == 0, 0.0)).sum()
+    loss = loss.expand_as(weights).masked_fill(completion_mask == 0, 0.0)
+    check_finite("per_token_loss", loss)
+    return (weights * loss).sum()
 
 
 def per_token_policy_loss(
@@ -394,6 +383,8 @@ def per_token_policy_loss(
         max_log_ratio=max_log_ratio,
     )
     outside = completion_mask == 0
+    if advantages.shape == outside.shape:
+        advantages = advantages.masked_fill(outside, 0.0)
     if loss_type == "cispo":
         if epsilon_high is None:
             raise ValueError('epsilon_high must be given for loss_type="cispo"')
@@ -516,11 +507,12 @@ def clip_fractions(
     low, high = _clip_range(epsilon, epsilon_high)
     ratio, advantages = _check_advantages(ratio, advantages)
     mask_shape = (ratio.shape[0], None)
-    keep = check_mask("completion_mask", completion_mask, mask_shape, nonempty=True)
+    keep = check_mask("completion_mask", completion_mask, mask_shape, at_least=1)
     is_low = (ratio < low) & (advantages < 0)
     is_high = (ratio > high) & (advantages > 0)
     if is_low.shape[1] == 1 and keep.shape[1] > 1:
         keep = torch.ones_like(is_low)
+    check_same_shape("completion_mask", keep, "ratio", is_low)
     stopped = {"low": is_low, "high": is_high, "region": is_low | is_high}
     return {
         f"clip_ratio/{name}_mean": float(masked_mean(which.float(), keep))
@@ -553,20 +545,29 @@ def value_loss(
         Scalar, mean over tokens, float32 or better.
 
     Raises:
-        ValueError: shapes differ, c ≤ 0, no token under the mask.
+        ValueError: shapes differ, c ≤ 0, no token under the mask, NaN or infinity
+            under it.
     """
     check_shape("values", values, (None, None))
     check_same_shape("old_values", old_values, "values", values)
     check_same_shape("returns", returns, "values", values)
-    values = check_float("values", values)
-    targets = check_float("returns", returns)
+    keep = check_mask("completion_mask", completion_mask, values.shape, at_least=1)
+    values = _finite_under("values", values, keep)
+    old_values = _finite_under("old_values", old_values, keep)
+    targets = _finite_under("returns", returns, keep)
     errors = (values - targets).square()
     if cliprange_value is not None:
         check_range("cliprange_value", cliprange_value, low=0.0, low_open=True)
-        old_values = check_float("old_values", old_values)
         moved = (values - old_values).clamp(-cliprange_value, cliprange_value)
         errors = torch.maximum(errors, (old_values + moved - targets).square())
-    return 0.5 * masked_mean(errors, completion_mask)
+    return 0.5 * masked_mean(errors, keep)
+
+
+def _finite_under(name: str, tensor: Tensor, keep: Tensor) -> Tensor:
+    """Return `tensor` in float32 or better, 0 outside the mask and finite under it."""
+    tensor = check_float(name, tensor).masked_fill(~keep, 0.0)
+    check_finite(name, tensor)
+    return tensor
 
 
 def _clip_range(epsilon: float, epsilon_high: float | None) -> tuple[float, float]:
@@ -585,6 +586,7 @@ def _check_advantages(
     check_shape(name, tensor, (None, None))
     tensor = check_float(name, tensor)
     advantages = check_float("advantages", advantages)
+    check_finite("advantages", advantages)
     if advantages.dim() == 1:
         check_shape("advantages", advantages, (tensor.shape[0],))
         return tensor, advantages[:, None]

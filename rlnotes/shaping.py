@@ -49,10 +49,13 @@ def soft_overlong_punishment(
     tokens = check_float("lengths", lengths, integers=True)
     if not bool((tokens >= 0).all()):
         raise ValueError("lengths must be at least 0, got a negative or NaN length")
-    check_range("max_completion_len", max_completion_len, low=1)
-    lowest = 0 if bounded else 1
+    check_range("max_completion_len", max_completion_len, low=1, integer=True)
     check_range(
-        "soft_punish_cache", soft_punish_cache, low=lowest, high=max_completion_len
+        "soft_punish_cache",
+        soft_punish_cache,
+        low=0 if bounded else 1,
+        high=max_completion_len,
+        integer=True,
     )
     if soft_punish_cache == 0:
         return torch.where(tokens > max_completion_len, -1.0, 0.0).to(tokens.dtype)
@@ -144,11 +147,11 @@ def conditioned_rewards(
     check_shape("rewards", rewards, (None, None))
     rewards = check_float("rewards", rewards, integers=True)
     last = rewards.shape[1] - 1
-    check_range("conditioned", conditioned, low=0, high=last)
-    check_range("on", on, low=0, high=last)
+    check_range("conditioned", conditioned, low=0, high=last, integer=True)
+    check_range("on", on, low=0, high=last, integer=True)
     if conditioned == on:
         raise ValueError(f"on must be another column than conditioned, got {on} twice")
-    check_finite("threshold", torch.tensor(threshold))
+    check_finite("threshold", torch.as_tensor(threshold))
     reward, condition = rewards[:, conditioned], rewards[:, on]
     failed = condition < threshold
     paid = reward.masked_fill(failed & ~reward.isnan(), 0.0)

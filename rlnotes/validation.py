@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -60,18 +61,22 @@ def check_finite(name: str, tensor: Tensor) -> None:
 
 
 def check_mask(
-    name: str, mask: Tensor, shape: Sequence[int | None], *, nonempty: bool = False
+    name: str, mask: Tensor, shape: Sequence[int | None], *, at_least: int = 0
 ) -> Tensor:
     """Return `mask` as bool after checking its shape and that it holds only 0 and 1.
 
-    Raises ValueError for another shape or value, and for a mask without a single 1
-    when `nonempty`.
+    Raises ValueError for another shape or value, for a tensor without elements, and
+    for fewer than `at_least` ones.
     """
     check_shape(name, mask, shape)
+    if mask.numel() == 0:
+        raise ValueError(f"{name} must not be empty, got shape {_show(mask.shape)}")
     if not bool(((mask == 0) | (mask == 1)).all()):
         raise ValueError(f"{name} must hold only 0 and 1, got other values")
-    if nonempty and not bool(mask.any()):
-        raise ValueError(f"{name} must select at least one token, got all zeros")
+    if at_least and int(mask.sum()) < at_least:
+        raise ValueError(
+            f"{name} must select at least {at_least} tokens, got {int(mask.sum())}"
+        )
     return mask.bool()
 
 
@@ -88,20 +93,24 @@ def check_range(
     low: float = -math.inf,
     high: float = math.inf,
     low_open: bool = False,
+    integer: bool = False,
 ) -> None:
-    """Raise ValueError unless low ≤ value ≤ high (low < value if `low_open`)."""
-    above = value > low if low_open else value >= low
-    if isinstance(value, bool) or not (above and value <= high):
+    """Raise ValueError unless low ≤ value ≤ high (low < value if `low_open`).
+
+    Raises it as well for what is no number, or no whole one if `integer`.
+    """
+    kind, noun = (Integral, "an integer") if integer else (Real, "a number")
+    fits = isinstance(value, kind) and low <= value <= high
+    if not fits or (low_open and value == low):
         left = "(" if low_open else "["
-        raise ValueError(f"{name} must be in {left}{low}, {high}], got {value}")
+        raise ValueError(
+            f"{name} must be {noun} in {left}{low}, {high}], got {value!r}"
+        )
 
 
 def check_groups(name: str, rows: int, num_generations: int) -> None:
     """Raise ValueError unless `rows` is a positive multiple of `num_generations`."""
-    if not isinstance(num_generations, int) or num_generations < 1:
-        raise ValueError(
-            f"num_generations must be a positive integer, got {num_generations!r}"
-        )
+    check_range("num_generations", num_generations, low=1, integer=True)
     if rows == 0 or rows % num_generations:
         raise ValueError(
             f"{name} must hold a positive multiple of num_generations="
