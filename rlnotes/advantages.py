@@ -315,7 +315,7 @@ def decoupled_advantages(
     fewest = 2 if single_reward == "error" else 1
     if rewards.shape[1] < fewest:
         raise ValueError(
-            f"rewards must have at least {fewest} columns, got {rewards.shape[1]}"
+            f"rewards must have {fewest} or more columns, got {rewards.shape[1]}"
         )
     columns = [
         group_relative_advantages(
@@ -390,7 +390,7 @@ def _singleton_advantages(rewards: Tensor, singleton: Singleton, eps: float) -> 
     """Advantages of groups of one, where no baseline exists."""
     check_choice("singleton", singleton, ("zero", "raw", "error"))
     if singleton == "error":
-        raise ValueError("num_generations must be at least 2, got 1")
+        raise ValueError("num_generations must be 2 or more, got 1")
     if singleton == "zero":
         return torch.zeros_like(rewards)
     return rewards.masked_fill(rewards.isnan(), 0.0) / (1.0 + eps)

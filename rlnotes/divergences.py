@@ -29,7 +29,7 @@ def _log_ratio(per_token_logps: Tensor, ref_per_token_logps: Tensor) -> Tensor:
         "ref_per_token_logps", ref_per_token_logps, "per_token_logps", per_token_logps
     )
     logps = check_float("per_token_logps", per_token_logps)
-    return check_float("ref_per_token_logps", ref_per_token_logps) - logps
+    return check_float("ref_per_token_logps", ref_per_token_logps).detach() - logps
 
 
 def kl_k1(per_token_logps: Tensor, ref_per_token_logps: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ def kl_k1(per_token_logps: Tensor, ref_per_token_logps: Tensor) -> Tensor:
 
     Args:
         per_token_logps: (N, T) log π of the sampled tokens, nats.
-        ref_per_token_logps: (N, T) log π_ref of the same tokens.
+        ref_per_token_logps: (N, T) log π_ref of the same tokens, a constant.
 
     Returns:
         (N, T) estimates in nats, float32 or better.
@@ -105,7 +105,7 @@ def kl_penalty(
 
     Args:
         per_token_logps: (N, T) log π of the sampled tokens, nats, with gradient.
-        ref_per_token_logps: (N, T) log π_ref.
+        ref_per_token_logps: (N, T) log π_ref, a constant.
         estimator: "k1", "k2", "k3" or "abs" (|k1|).
         gradient: see above.
         ratio: (N, T) or (N, 1) π/π_old with gradient, for "importance" only.
@@ -137,7 +137,7 @@ def kl_penalty(
         value = value.detach() + half_square - half_square.detach()
     elif gradient == "importance":
         value = value * _check_ratio(ratio, value)
-    check_finite("kl_penalty", value)
+    check_finite("KL of per_token_logps and ref_per_token_logps", value)
     return value
 
 
@@ -145,8 +145,7 @@ def _check_ratio(ratio: Tensor | None, value: Tensor) -> Tensor:
     """Return the ratio that corrects for the samples being of π_old."""
     if ratio is None:
         raise ValueError('ratio must be given for gradient="importance"')
-    if ratio.shape != (*value.shape[:-1], 1):
-        check_same_shape("ratio", ratio, "per_token_logps", value)
+    check_same_shape("ratio", ratio, "per_token_logps", value, column=True)
     return check_float("ratio", ratio)
 
 

@@ -47,7 +47,8 @@ def importance_ratio(
 
     Args:
         per_token_logps: (N, T) log π, nats, with gradient.
-        old_per_token_logps: (N, T) log π_old.
+        old_per_token_logps: (N, T) log π_old, a constant: `per_token_logps` itself
+            does where nothing was updated since.
         completion_mask: (N, T) zeros and ones; outside it the ratio is 1.
         level: "token" or "sequence".
         max_log_ratio: the log-ratio is clamped to ± this (verl); None for no clamp.
@@ -64,7 +65,7 @@ def importance_ratio(
     )
     keep = check_mask("completion_mask", completion_mask, per_token_logps.shape)
     check_choice("level", level, ("token", "sequence"))
-    old_logps = check_float("old_per_token_logps", old_per_token_logps)
+    old_logps = check_float("old_per_token_logps", old_per_token_logps).detach()
     log_ratio = check_float("per_token_logps", per_token_logps) - old_logps
     log_ratio = log_ratio.masked_fill(~keep, 0.0)
     if level == "sequence":
@@ -97,7 +98,7 @@ def clipped_surrogate_loss(
 
     Args:
         ratio: (N, T), or (N, 1) for GSPO.
-        advantages: (N,), or (N, T) for PPO.
+        advantages: (N,), or (N, T) for PPO; constants.
         epsilon: ε ≥ 0.
         epsilon_high: None is ε.
         delta: δ > 1 + ε_high, None for no dual clip (verl always has 3).
@@ -108,13 +109,15 @@ def clipped_surrogate_loss(
         Loss per token, the broadcast shape of ratio and advantages.
 
     Raises:
-        ValueError: shapes do not fit, ε < 0, δ ≤ 1 + ε_high, unknown rule.
+        ValueError: shapes do not fit, ε < 0, δ ≤ 1 + ε_high, unknown rule, NaN or
+            infinity in either tensor.
     """
     low, high = _clip_range(epsilon, epsilon_high)
     check_choice("delta_rule", delta_rule, ("negative", "both"))
     if delta is not None:
         check_range("delta", delta, low=high, low_open=True)
-    ratio, advantages = _check_advantages(ratio, advantages)
+    ratio, advantages = _check_advantages("ratio", ratio, advantages)
+    check_finite("ratio", ratio)
     clipped = ratio.clamp(low, high) * advantages
     if delta is not None and delta_rule == "both":
         ratio = ratio.clamp(max=delta)
@@ -150,16 +153,17 @@ def cispo_loss(
         (N, T) loss per token.
 
     Raises:
-        ValueError: shapes do not fit, c ≤ 0, ε < 0, or 1 − ε > c.
+        ValueError: shapes do not fit, c ≤ 0, ε < 0, 1 − ε ≥ c, NaN or infinite ratio.
     """
     low = 0.0 if epsilon is None else 1.0 - epsilon
     if epsilon is not None:
         check_range("epsilon", epsilon, low=0.0)
     check_range("epsilon_high", epsilon_high, low=max(low, 0.0), low_open=True)
     logps, advantages = _check_advantages(
-        per_token_logps, advantages, name="per_token_logps"
+        "per_token_logps", per_token_logps, advantages
     )
-    check_shape("ratio", ratio, (logps.shape[0], None))
+    check_same_shape("ratio", ratio, "per_token_logps", logps, column=True)
+    check_finite("ratio", ratio)
     weight = check_float("ratio", ratio).detach().clamp(low, epsilon_high)
     return -weight * advantages * logps
 
@@ -182,7 +186,7 @@ def policy_gradient_loss(per_token_logps: Tensor, advantages: Tensor) -> Tensor:
         ValueError: shapes do not fit.
     """
     logps, advantages = _check_advantages(
-        per_token_logps, advantages, name="per_token_logps"
+        "per_token_logps", per_token_logps, advantages
     )
     return -advantages * logps
 
@@ -315,8 +319,7 @@ def aggregate_loss(
         count_empty=count_empty,
         dtype=loss.dtype,
     )
-    if loss.shape != (weights.shape[0], 1):
-        check_same_shape("per_token_loss", loss, "completion_mask", completion_mask)
+    check_same_shape("per_token_loss", loss, "completion_mask", weights, column=True)
     loss = loss.expand_as(weights).masked_fill(completion_mask == 0, 0.0)
     check_finite("per_token_loss", loss)
     return (weights * loss).sum()
@@ -350,7 +353,7 @@ def per_token_policy_loss(
 
     Args:
         per_token_logps: (N, T) log π, nats, with gradient.
-        old_per_token_logps: (N, T) log π_old; `per_token_logps.detach()` on-policy.
+        old_per_token_logps: (N, T) log π_old, a constant.
         advantages: (N,) or (N, T).
         completion_mask: (N, T) zeros and ones.
         loss_type: only "cispo" matters here.
@@ -505,7 +508,8 @@ def clip_fractions(
         ValueError: shapes do not fit, ε < 0, no token under the mask.
     """
     low, high = _clip_range(epsilon, epsilon_high)
-    ratio, advantages = _check_advantages(ratio, advantages)
+    ratio, advantages = _check_advantages("ratio", ratio, advantages)
+    check_finite("ratio", ratio)
     mask_shape = (ratio.shape[0], None)
     keep = check_mask("completion_mask", completion_mask, mask_shape, at_least=1)
     is_low = (ratio < low) & (advantages < 0)
@@ -536,8 +540,8 @@ def value_loss(
 
     Args:
         values: (N, T) V with gradient.
-        old_values: (N, T) V when the tokens were sampled.
-        returns: (N, T) targets R, without gradient.
+        old_values: (N, T) V when the tokens were sampled, constants.
+        returns: (N, T) targets R, constants.
         completion_mask: (N, T) zeros and ones.
         cliprange_value: c > 0; None for no clip.
 
@@ -553,8 +557,8 @@ def value_loss(
     check_same_shape("returns", returns, "values", values)
     keep = check_mask("completion_mask", completion_mask, values.shape, at_least=1)
     values = _finite_under("values", values, keep)
-    old_values = _finite_under("old_values", old_values, keep)
-    targets = _finite_under("returns", returns, keep)
+    old_values = _finite_under("old_values", old_values, keep).detach()
+    targets = _finite_under("returns", returns, keep).detach()
     errors = (values - targets).square()
     if cliprange_value is not None:
         check_range("cliprange_value", cliprange_value, low=0.0, low_open=True)
@@ -580,12 +584,12 @@ def _clip_range(epsilon: float, epsilon_high: float | None) -> tuple[float, floa
 
 
 def _check_advantages(
-    tensor: Tensor, advantages: Tensor, *, name: str = "ratio"
+    name: str, tensor: Tensor, advantages: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return both in float32 or better, a (N,) advantage as a column."""
+    """Return both in float32 or better, advantages of (N,) as a constant column."""
     check_shape(name, tensor, (None, None))
     tensor = check_float(name, tensor)
-    advantages = check_float("advantages", advantages)
+    advantages = check_float("advantages", advantages).detach()
     check_finite("advantages", advantages)
     if advantages.dim() == 1:
         check_shape("advantages", advantages, (tensor.shape[0],))

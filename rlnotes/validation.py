@@ -10,7 +10,8 @@ from torch import Tensor
 
 def _show(shape: Sequence[int | None]) -> str:
     """Write a shape the way the messages do, with `*` for any size."""
-    return "(" + ", ".join("*" if size is None else str(size) for size in shape) + ")"
+    sizes = ["*" if size is None else str(size) for size in shape]
+    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
 
 
 def check_shape(name: str, tensor: Tensor, shape: Sequence[int | None]) -> None:
@@ -27,10 +28,17 @@ def check_shape(name: str, tensor: Tensor, shape: Sequence[int | None]) -> None:
         )
 
 
-def check_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
-    """Raise ValueError unless `tensor` has the shape of `other`."""
+def check_same_shape(
+    name: str, tensor: Tensor, other_name: str, other: Tensor, *, column: bool = False
+) -> None:
+    """Raise ValueError unless `tensor` has the shape of `other`.
+
+    `column=True` also lets one value per row through, a last axis of size 1.
+    """
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    if column and tensor.shape == (*other.shape[:-1], 1):
+        return
     if tensor.shape != other.shape:
         raise ValueError(
             f"{name} must have the shape of {other_name} {_show(other.shape)}, "
@@ -75,7 +83,7 @@ def check_mask(
         raise ValueError(f"{name} must hold only 0 and 1, got other values")
     if at_least and int(mask.sum()) < at_least:
         raise ValueError(
-            f"{name} must select at least {at_least} tokens, got {int(mask.sum())}"
+            f"{name} must select {at_least} or more tokens, got {int(mask.sum())}"
         )
     return mask.bool()
 
