@@ -1,1 +1,124 @@
-"""Reinforcement learning on reasoning language models, from PPO to GDPO."""
+"""Reinforcement learning on reasoning language models, from PPO to GDPO.
+
+    question → rollouts → rewards → advantages → objective → update → record → figure
+
+Every public function is here under its own name (`rlnotes.kl_k3`), in the order of that
+line; a name is imported when it is first used, so `import rlnotes` costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_CATALOGUE: dict[str, tuple[str, ...]] = {
+    # question
+    "tasks": ("Task", "TaskSet", "load_task"),
+    # policy
+    "policies": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
+    "pretraining": ("tiny_tokenizer", "tiny_policy"),
+    "scoring": ("per_token_logps", "packed_logps"),
+    # rollouts
+    "rollouts": (
+        "Rollouts",
+        "encode_prompts",
+        "generate_rollouts",
+        "sample_informative",
+    ),
+    "masking": ("completion_mask_from_ids", "masked_mean", "masked_var"),
+    # rewards
+    "rewards": (
+        "accuracy_reward",
+        "get_accuracy_reward",
+        "format_reward",
+        "get_length_reward",
+        "get_soft_overlong_punishment",
+        "language_consistency_reward",
+        "get_language_consistency_reward",
+        "compute_rewards",
+    ),
+    "shaping": (
+        "soft_overlong_punishment",
+        "overlong_filter",
+        "kl_penalized_rewards",
+        "conditioned_rewards",
+        "informative_groups",
+    ),
+    # advantages
+    "advantages": (
+        "generalized_advantage_estimation",
+        "length_adaptive_lambda",
+        "whiten",
+        "group_relative_advantages",
+        "leave_one_out_advantages",
+        "decoupled_advantages",
+    ),
+    # objective
+    "objectives": (
+        "importance_ratio",
+        "clipped_surrogate_loss",
+        "cispo_loss",
+        "policy_gradient_loss",
+        "token_weights",
+        "aggregate_loss",
+        "per_token_policy_loss",
+        "policy_loss",
+        "clip_fractions",
+        "value_loss",
+    ),
+    "divergences": (
+        "kl_k1",
+        "kl_k2",
+        "kl_k3",
+        "kl_penalty",
+        "exact_kl",
+        "token_entropy",
+    ),
+    "conventions": ("Convention", "CONVENTIONS"),
+    # update
+    "algorithms": (
+        "Config",
+        "ALGORITHMS",
+        "make_config",
+        "load_config",
+        "config_from_notebook",
+    ),
+    "training": ("TrainingResult", "train"),
+    "evaluation": ("evaluate",),
+    # record
+    "run_folders": ("runs_folder", "run_name", "find_runs"),
+    "recording": ("Run", "RunRecorder", "load_run", "load_runs"),
+    "results": ("results_table",),
+    # figure
+    "figures": (
+        "use_style",
+        "plot_surrogate",
+        "plot_group",
+        "plot_run",
+        "plot_runs",
+        "plot_before_after",
+        "samples_table",
+    ),
+    # around it
+    "provenance": ("project_folder", "describe_run"),
+    "notebook_runner": ("run_notebooks", "run_notebook_with_config"),
+    "check": ("run_check",),
+}
+_MODULE_OF = {name: module for module, names in _CATALOGUE.items() for name in names}
+
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a catalogued name, or one of the modules, on first use (PEP 562)."""
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"rlnotes.{_MODULE_OF[name]}"), name)
+    elif name in _CATALOGUE:
+        value = import_module(f"rlnotes.{name}")
+    else:
+        raise AttributeError(f"module 'rlnotes' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The catalogue, for completion."""
+    return sorted({*globals(), *_MODULE_OF, *_CATALOGUE})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -24,6 +24,27 @@ def append_text(path: Path, text: str) -> None:
 def whole_lines(text: str) -> str:
     """`text` without a last line that a kill cut short."""
     return text[: text.rfind("\n") + 1]
+
+
+def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The names and values of a YAML file (`configs/dapo.yaml`).
+
+    Raises FileNotFoundError when there is no such file, ValueError when it is no YAML
+    or holds something else than names with values.
+    """
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"config: no file {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"config: {path} is not valid YAML: {reason}") from None
+    if not isinstance(values, dict) or not all(isinstance(k, str) for k in values):
+        raise ValueError(f"config: {path} must map names to values, got {values!r:.60}")
+    return values
 
 
 def _flush(file: IO[str], text: str) -> None:

@@ -14,7 +14,6 @@ every finished step behind.
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import json
 import os
@@ -30,38 +29,20 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from rlnotes.files import append_text, replace_text, whole_lines
-from rlnotes.provenance import describe_run, peak_memory_mb, project_folder
+from rlnotes.provenance import describe_run, peak_memory_mb
+from rlnotes.run_folders import (
+    NAME_PARTS,
+    PARTIAL,
+    RunPaths,
+    check_free,
+    find_runs,
+    partial_folder,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTIAL = ".partial"
-_RUN_COLUMNS = ("run", "algorithm", "task", "policy", "seed")
-
-
-def runs_folder() -> Path:
-    """Folder of a user's own runs: `RLNOTES_RUNS`, else `runs/` of the project."""
-    return Path(os.environ.get("RLNOTES_RUNS") or project_folder() / "runs")
-
-
-def run_name(config: Mapping[str, Any]) -> str:
-    """Folder name of a run: `<algorithm>_<task>_<policy>_seed<k>`.
-
-    A policy that is a folder or a hub id gives its last part, and a character that is
-    no letter, digit, dot or hyphen becomes a hyphen. Raises ValueError when one of
-    `algorithm`, `task`, `policy`, `seed` is missing.
-    """
-    missing = [key for key in _RUN_COLUMNS[1:] if key not in config]
-    if missing:
-        raise ValueError(
-            f"config: a run is named by {list(_RUN_COLUMNS[1:])},"
-            f" {missing} missing in {sorted(config)}"
-        )
-    parts = [str(config["algorithm"]), str(config["task"])]
-    parts += [Path(str(config["policy"])).name, f"seed{config['seed']}"]
-    return "_".join(
-        "".join(c if c.isalnum() or c in ".-" else "-" for c in part) for part in parts
-    )
+_LABELS = ("run", *NAME_PARTS)
 
 
 class RunRecorder:
@@ -89,7 +70,7 @@ class RunRecorder:
         overwrite: bool = False,
     ) -> None:
         self.folder = Path(folder)
-        self.partial = self.folder.with_name(self.folder.name + PARTIAL)
+        self.partial = partial_folder(self.folder)
         self.config = dict(config)
         if seeds is None:
             seeds = [self.config["seed"]] if "seed" in self.config else []
@@ -162,15 +143,9 @@ class RunRecorder:
         append_text(self.partial / "samples.jsonl", "".join(lines))
 
     def _make_folder(self) -> None:
-        for folder in (self.folder, self.partial):
-            if folder.exists() and not self._overwrite:
-                what = "an interrupted run" if folder == self.partial else "a run"
-                raise FileExistsError(
-                    f"folder: {what} is already in {folder}; remove it, choose another"
-                    " folder, or pass overwrite=True"
-                )
-        if self.partial.exists():
-            shutil.rmtree(self.partial)
+        if not self._overwrite:
+            check_free(self.folder)
+        shutil.rmtree(self.partial, ignore_errors=True)
         try:
             self.partial.mkdir(parents=True)
         except OSError as error:
@@ -181,7 +156,7 @@ class RunRecorder:
 
     def _move_into_place(self) -> None:
         if self.folder.exists():
-            old = self.folder.with_name(self.folder.name + ".old" + PARTIAL)
+            old = self.folder.with_name(f"{self.folder.name}.old{PARTIAL}")
             os.replace(self.folder, old)
             os.replace(self.partial, self.folder)
             shutil.rmtree(old)
@@ -230,7 +205,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     files = ("metrics.csv", "samples.jsonl", "config.yaml", "meta.json")
     missing = [name for name in files if not (folder / name).is_file()]
     if missing:
-        partial = folder.with_name(folder.name + PARTIAL)
+        partial = partial_folder(folder)
         hint = f"; an interrupted run is in {partial}" if partial.is_dir() else ""
         raise FileNotFoundError(f"run folder {folder} has no {missing[0]}{hint}")
     text = {name: (folder / name).read_text(encoding="utf-8") for name in files}
@@ -246,9 +221,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     )
 
 
-def load_runs(
-    runs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-) -> pd.DataFrame:
+def load_runs(runs: RunPaths) -> pd.DataFrame:
     """Runs in one table: run, algorithm, task, policy, seed, then step and the metrics.
 
     `runs` is a folder, a glob pattern (`data/runs/grpo_*`), a folder of run folders, or
@@ -263,34 +236,10 @@ def load_runs(
     )
 
 
-def find_runs(
-    runs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-) -> list[Path]:
-    """Run folders behind a folder, a glob pattern, or an iterable of them, sorted.
-
-    Raises FileNotFoundError when one of them matches no run.
-    """
-    found: list[Path] = []
-    for entry in [runs] if isinstance(runs, (str, os.PathLike)) else runs:
-        path = Path(entry)
-        if (path / "meta.json").is_file():
-            found.append(path)
-            continue
-        pattern = str(path / "*") if path.is_dir() else str(path)
-        matches = [Path(match) for match in sorted(glob.glob(pattern))]
-        matches = [
-            m for m in matches if (m / "meta.json").is_file() and m.suffix != PARTIAL
-        ]
-        if not matches:
-            raise FileNotFoundError(f"runs: no run folder matches {str(path)!r}")
-        found += matches
-    return found
-
-
 def _labelled(run: Run) -> pd.DataFrame:
     """The run's metrics with the columns that tell it from others in front."""
     config = {"run": run.name, **run.config}
-    labels = {key: config.get(key) for key in _RUN_COLUMNS}
+    labels = {key: config.get(key) for key in _LABELS}
     return run.metrics.assign(**labels)[[*labels, *run.metrics.columns]]
 
 

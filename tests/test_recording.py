@@ -12,14 +12,8 @@ import pytest
 
 import rlnotes.provenance
 from rlnotes.provenance import command_line, describe_commit, project_folder
-from rlnotes.recording import (
-    RunRecorder,
-    find_runs,
-    load_run,
-    load_runs,
-    run_name,
-    runs_folder,
-)
+from rlnotes.recording import RunRecorder, load_run, load_runs
+from rlnotes.run_folders import find_runs, run_name, runs_folder
 
 CONFIG = {
     "algorithm": "grpo",

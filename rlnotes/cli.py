@@ -1,0 +1,198 @@
+"""Command line of rlnotes: `rlnotes --help`.
+
+A subcommand is one function that does the work and one entry in `_parser`. Whatever is
+slow to import is imported inside the function, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ERRORS = (ValueError, OSError, RuntimeError, ImportError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return the exit status.
+
+    0: done. 1: it ran and something failed. 2: bad input, in one line on stderr (the
+    traceback with `--debug`). 130: interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.handler(arguments)
+    except KeyboardInterrupt:
+        print("rlnotes: interrupted", file=sys.stderr)
+        return 130
+    except ERRORS as error:
+        if getattr(arguments, "debug", False):
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"rlnotes {arguments.command}: {message}", file=sys.stderr)
+        return 2
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """`rlnotes check`."""
+    from rlnotes.check import run_check
+
+    return run_check()
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """`rlnotes fetch`."""
+    from rlnotes.policies import fetch_embedded_model
+
+    print(f"smollm2-135m is in {fetch_embedded_model()}")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`rlnotes run`: 0 if every notebook ran through, 1 if one failed."""
+    from datetime import datetime
+
+    from rlnotes.notebook_runner import find_notebooks, run_notebooks
+    from rlnotes.provenance import project_folder
+    from rlnotes.run_folders import runs_folder
+
+    folder = project_folder() / "notebooks"
+    output = arguments.output or runs_folder() / datetime.now().strftime("%F_%H-%M-%S")
+    find_notebooks(folder, arguments.only)
+    # In a process of its own: torch's memory is gone when the notebooks start. A model
+    # that cannot be had is said here, and the notebooks that do without it still run.
+    subprocess.run([sys.executable, "-m", "rlnotes.cli", "fetch"])
+    results = run_notebooks(folder, output, arguments.only)
+    return int(any(result.error for result in results))
+
+
+def notebook(arguments: argparse.Namespace) -> int:
+    """`rlnotes notebook`: papermill, but an unknown parameter is refused."""
+    from rlnotes.notebook_runner import run_notebook_with_config
+
+    overrides = parse_overrides(arguments.overrides)
+    run_notebook_with_config(
+        arguments.notebook, arguments.output, arguments.config, overrides
+    )
+    print(f"executed notebook: {arguments.output}")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """`rlnotes train`: every parameter is checked before anything starts."""
+    from rlnotes.algorithms import load_config, make_config
+
+    overrides = parse_overrides(arguments.overrides)
+    if arguments.config is None:
+        config = make_config(**overrides)
+    else:
+        config = load_config(arguments.config, **overrides)
+
+    from rlnotes.run_folders import check_free, run_name, runs_folder
+
+    output = arguments.output or runs_folder() / run_name(config.to_dict())
+    check_free(output)
+    from rlnotes.training import train as train_policy
+
+    train_policy(config, output=output)
+    print(f"recorded run: {output}")
+    return 0
+
+
+def algorithms(arguments: argparse.Namespace) -> int:
+    """`rlnotes algorithms`: what each algorithm sets, one line each."""
+    from rlnotes.algorithms import ALGORITHMS
+
+    width = max(map(len, ALGORITHMS))
+    for name, values in ALGORITHMS.items():
+        settings = " ".join(f"{key}={_shown(value)}" for key, value in values.items())
+        print(f"{name:<{width}}  {settings}")
+    return 0
+
+
+def table(arguments: argparse.Namespace) -> int:
+    """`rlnotes table`: recorded runs as a Markdown table."""
+    from rlnotes.provenance import project_folder
+    from rlnotes.results import results_table
+
+    print(results_table(arguments.runs or project_folder() / "data" / "runs"))
+    return 0
+
+
+def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """`["seed=1", "beta=0.04"]` as typed values, each read as YAML.
+
+    Raises ValueError for a word without `=`, a name given twice, or a bad value.
+    """
+    import yaml
+
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"expected key=value (like seed=1), got {word!r}")
+        if name in values:
+            raise ValueError(f"parameter {name!r} is given twice")
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ValueError(f"value of {name!r} is no YAML: {text!r}") from None
+    return values
+
+
+def _shown(value: object) -> str:
+    """A value as it would be typed after `key=`."""
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_shown, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    debug = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    debug.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser = argparse.ArgumentParser(
+        prog="rlnotes",
+        parents=[debug],
+        description="Reinforcement learning on reasoning language models, PPO to GDPO.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(handler: Any, text: str) -> argparse.ArgumentParser:
+        name = handler.__name__
+        command = commands.add_parser(
+            name, help=text, description=text, parents=[debug]
+        )
+        command.set_defaults(handler=handler)
+        return command
+
+    add(check, "versions, device, cache and a one-second self-test")
+    add(fetch, "download and convert the embedded model, once")
+    add(algorithms, "what each algorithm sets in the configuration")
+    command = add(run, "execute the notebooks in order into runs/<time>/")
+    command.add_argument("--only", nargs="+", metavar="NAME", help="like 02_grpo")
+    command.add_argument("--output", type=Path, metavar="DIR", help="new folder")
+    command = add(notebook, "execute one notebook with checked parameters")
+    command.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    command.add_argument("output", type=Path, metavar="OUTPUT")
+    _add_parameters(command)
+    command = add(train, "train a policy and record the run")
+    command.add_argument("--output", type=Path, metavar="DIR", help="the run's folder")
+    _add_parameters(command)
+    command = add(table, "recorded runs as a Markdown table")
+    command.add_argument("runs", nargs="*", type=Path, help="default: data/runs")
+    return parser
+
+
+def _add_parameters(command: argparse.ArgumentParser) -> None:
+    """A YAML file and `key=value` words over it."""
+    command.add_argument("--config", type=Path, metavar="FILE", help="YAML file")
+    command.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="like seed=1 beta=0.04"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,152 @@
+"""Commands answer at once, refuse bad input in one line, and say what they did."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlnotes.cli import main, parse_overrides
+from rlnotes.recording import RunRecorder
+
+SLOW = ("torch", "transformers", "papermill", "pandas", "numpy", "trl", "matplotlib")
+TRAIN = ["train", "algorithm=dapo"]
+
+
+def imported_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has after running `code`."""
+    script = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_help_imports_nothing_slow():
+    code = """
+from rlnotes.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+"""
+    assert not imported_by(code) & set(SLOW)
+
+
+def test_import_rlnotes_imports_nothing_slow():
+    assert not imported_by("import rlnotes; dir(rlnotes)") & set(SLOW)
+
+
+@pytest.mark.parametrize(
+    "command", ["", "check", "fetch", "algorithms", "run", "notebook", "train", "table"]
+)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([*command.split(), "--help"])
+    assert exit_.value.code == 0
+    assert "usage: rlnotes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["fly"], ["train", "--fly"]])
+def test_a_wrong_command_line_exits_with_2(words, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(words)
+    assert exit_.value.code == 2
+    assert "usage: rlnotes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "sead=1"], "sead"),
+        (["train", "seed=one"], "seed must be int, got 'one'"),
+        (["train", "seed"], "expected key=value (like seed=1), got 'seed'"),
+        (["train", "seed=1", "seed=2"], "'seed' is given twice"),
+        (["train", "seed=[1"], "value of 'seed' is no YAML"),
+        (["train", "algorithm=reinforce"], "reinforce"),
+        (["train", "--config", "no.yaml"], "no file no.yaml"),
+        (["train", "max_steps=0"], "max_steps must be > 0, got 0"),
+        (["notebook", "no.ipynb", "out.ipynb"], "no file no.ipynb"),
+        (["table", "nowhere"], "no run folder matches 'nowhere'"),
+        (["run"], "has no notebook"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    words, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.startswith(f"rlnotes {words[0]}: ")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        main(["--debug", "table", str(tmp_path / "nowhere")])
+    with pytest.raises(FileNotFoundError):
+        main(["table", "--debug", str(tmp_path / "nowhere")])
+
+
+def test_train_refuses_an_occupied_folder_before_it_loads_a_policy(tmp_path, capsys):
+    for name in ("run", "late.partial"):
+        (tmp_path / name).mkdir()
+    for name, what in (("run", "a run"), ("late", "an interrupted run")):
+        assert main([*TRAIN, "--output", str(tmp_path / name)]) == 2
+        assert f"{what} is already in" in capsys.readouterr().err
+
+
+def test_overrides_are_typed():
+    words = ["seed=1", "beta=0.04", "policy=a=b", "bf16=false", "delta=", "x=[a, b]"]
+    assert parse_overrides(words) == {
+        "seed": 1,
+        "beta": 0.04,
+        "policy": "a=b",
+        "bf16": False,
+        "delta": None,
+        "x": ["a", "b"],
+    }
+
+
+def test_algorithms_are_listed_as_they_are_typed(capsys):
+    from rlnotes.algorithms import ALGORITHMS, make_config
+
+    assert main(["algorithms"]) == 0
+    lines = dict(
+        line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()
+    )
+    assert list(lines) == list(ALGORITHMS)
+    for name, settings in lines.items():
+        typed = parse_overrides(settings.split())
+        assert make_config(**typed, algorithm=name) == make_config(algorithm=name)
+
+
+def test_table_groups_runs_over_seeds(tmp_path, capsys):
+    for seed, last in ((0, 0.5), (1, 0.7)):
+        config = {"algorithm": "grpo", "task": "t", "policy": "p", "seed": seed}
+        with RunRecorder(tmp_path / f"seed{seed}", config) as run:
+            for step in range(1, 11):
+                run.log(step, {"reward": 0.25 if step <= 5 else last})
+    assert main(["table", str(tmp_path)]) == 0
+    header, rule, row = capsys.readouterr().out.splitlines()
+    assert header.count("|") == rule.count("|") == row.count("|")
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    # std of (0.5, 0.7) with ddof 1: 0.2/√2 = 0.1414
+    assert cells[:7] == ["grpo", "t", "p", "0 1", "10", "0.25 ± 0.00", "0.60 ± 0.14"]
+
+
+def test_run_without_notebooks_fetches_nothing(tmp_path, monkeypatch, capsys):
+    (tmp_path / "rlnotes").mkdir()
+    (tmp_path / "pyproject.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--only", "99_none"]) == 2
+    captured = capsys.readouterr()
+    assert "notebooks has no notebook" in captured.err and captured.out == ""
+
+
+def test_main_is_the_installed_command():
+    command = Path(sys.executable).with_name("rlnotes")
+    done = subprocess.run([command, "table", "nowhere"], capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
