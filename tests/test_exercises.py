@@ -1,0 +1,87 @@
+"""The exercises' checks: right answers pass, wrong ones get the hint that fits."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import rlnotes
+from rlnotes.exercises import EXERCISES, check_exercise, find_hint
+
+SOURCES = Path(__file__).parent.parent / "notebooks" / "src"
+BLOCK = re.compile(r"^# ```python\n# # (\S+)\n(.*?)^# ```$", re.M | re.S)
+
+
+def published_solutions():
+    """(exercise, code) of every fenced block that starts with `# <exercise>`."""
+    for path in sorted(SOURCES.glob("*.py")):
+        for name, block in BLOCK.findall(path.read_text()):
+            code = re.sub(r"^# ?", "", block, flags=re.M)
+            yield pytest.param(name, code, id=f"{path.stem}-{name}")
+
+
+def answer_of(code):
+    """What the last statement of a solution defines."""
+    names = {"torch": torch, **{n: getattr(rlnotes, n) for n in rlnotes.__all__}}
+    before = set(names)
+    exec(code, names)
+    return names[[n for n in names if n not in before | {"__builtins__"}][-1]]
+
+
+@pytest.mark.parametrize(("name", "code"), published_solutions())
+def test_published_solution_is_right(name, code):
+    assert find_hint(name, answer_of(code)) is None
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_stub_and_nonsense_are_not_yet(name, capsys):
+    def stub(*arguments):
+        raise NotImplementedError
+
+    check_exercise(name, stub)
+    assert "not yet: replace" in capsys.readouterr().out
+    for nonsense in (lambda *arguments: torch.tensor(3.25), "text", None):
+        check_exercise(name, nonsense)
+        assert capsys.readouterr().out.startswith(f"{name}: not yet: ")
+
+
+def test_unknown_name_is_an_error():
+    with pytest.raises(ValueError, match="name"):
+        check_exercise("grpo-0", None)
+
+
+def test_right_prints_right(capsys):
+    check_exercise("grpo-2", rlnotes.leave_one_out_advantages)
+    assert capsys.readouterr().out == "grpo-2: right\n"
+
+
+def unbiased(k, size):
+    p = k / size
+    scale = ((size / (size - 1)) * p * (1 - p)) ** 0.5
+    return (1 - p) / scale, -p / scale
+
+
+def one_mean_for_all(rewards, num_generations):
+    return rlnotes.leave_one_out_advantages(rewards, len(rewards))
+
+
+def one_sided_clip(ratio, advantages, epsilon):
+    return (ratio - 1).abs() > epsilon
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "hint"),
+    [
+        ("grpo-1", unbiased, "k=2, G=4"),
+        ("grpo-2", lambda r, g: r - r.view(-1, g).mean(1).repeat_interleave(g), "0, 1"),
+        ("grpo-2", one_mean_for_all, "each needs its own mean"),
+        ("grpo-3", rlnotes.kl_k2, "value must be"),
+        ("grpo-3", rlnotes.kl_k3, "derivative must be"),
+        ("grpo-4", lambda m, length: m / m.sum(), "changed the weights"),
+        ("grpo-4", lambda m, length: m / length, "rows times"),
+        ("grpo-5", one_sided_clip, "each row has one"),
+    ],
+)
+def test_typical_mistakes_get_the_hint_that_fits(name, wrong, hint):
+    assert hint in find_hint(name, wrong)
