@@ -13,11 +13,11 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rlnotes.validation import check_choice
 
-LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "dapo_prompt", "luspo", "cispo")
+LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo", "dapo_prompt", "luspo", "cispo"]
 REWARDS = (
     "accuracy_reward",
     "format_reward",
@@ -70,23 +70,25 @@ class Config:
     bf16: bool = True
     """Matrix products in bfloat16; the weights stay float32."""
 
-    loss_type: str = "grpo"
+    loss_type: LossType = "grpo"
     """How token losses become one number: `rlnotes.objectives.token_weights`."""
     epsilon: float = 0.2
     epsilon_high: float | None = None
     """Upper clip; None: `epsilon`. DAPO 0.28."""
     delta: float | None = None
     """Dual clip for A < 0; None: off (verl 3, the DAPO script 10)."""
-    importance_sampling_level: str = "token"
+    importance_sampling_level: Literal["token", "sequence"] = "token"
     """`token`, or `sequence` (GSPO)."""
     beta: float = 0.0
     """Weight of the KL term in the loss. DeepSeekMath 0.04, R1 0.001, DAPO 0."""
-    kl_gradient: str = "autodiff"
+    kl_gradient: Literal["autodiff", "importance", "k2"] = "autodiff"
     """Gradient of the k3 estimator: `autodiff` (paper), `importance` (TRL), `k2`."""
 
-    scale_rewards: str = "group"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
     """Divide r − mean by the std of the `group`, the `batch`, or by `none`."""
-    multi_objective_aggregation: str = "sum_then_normalize"
+    multi_objective_aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = (
+        "sum_then_normalize"
+    )
     """`sum_then_normalize` (GRPO) or `normalize_then_sum` (GDPO)."""
     reward_funcs: tuple[str, ...] = ("accuracy_reward",)
     reward_weights: tuple[float, ...] | None = None
@@ -126,19 +128,9 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what no run could mean, before anything is loaded or written."""
         check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
-        check_choice("loss_type", self.loss_type, LOSS_TYPES)
-        check_choice("scale_rewards", self.scale_rewards, ("group", "batch", "none"))
-        check_choice(
-            "multi_objective_aggregation",
-            self.multi_objective_aggregation,
-            ("sum_then_normalize", "normalize_then_sum"),
-        )
-        check_choice(
-            "importance_sampling_level",
-            self.importance_sampling_level,
-            ("token", "sequence"),
-        )
-        check_choice("kl_gradient", self.kl_gradient, ("autodiff", "importance", "k2"))
+        for name, hint in typing.get_type_hints(Config).items():
+            if typing.get_origin(hint) is Literal:
+                check_choice(name, getattr(self, name), typing.get_args(hint))
         self._check_ranges()
         self._check_batch()
         self._check_rewards()
@@ -326,6 +318,9 @@ def _coerce(name: str, value: Any, hint: Any) -> Any:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for option in options:
         origin = typing.get_origin(option) or option
+        if origin is Literal:
+            check_choice(name, value, typing.get_args(option))
+            return value
         if origin is tuple and isinstance(value, (list, tuple)):
             inner = typing.get_args(option)[0]
             return tuple(_coerce(name, item, inner) for item in value)

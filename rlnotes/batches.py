@@ -136,7 +136,10 @@ def critic_advantages(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
         raise ValueError("PPO needs a reward for every completion, got None for some")
     weights = torch.tensor(config.reward_weights or [1.0] * batch.rewards.shape[1])
     kl = torch.zeros_like(batch.rollouts.per_token_logps)
+    assert batch.old_values is not None
     if config.kl_coef > 0:
+        assert batch.old_per_token_logps is not None
+        assert batch.ref_per_token_logps is not None
         kl = kl_k1(batch.old_per_token_logps, batch.ref_per_token_logps)
     mask = batch.rollouts.completion_mask
     rewards = kl_penalized_rewards(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,32 +14,50 @@ from rlnotes.batches import Batch, score, weighted_sum
 from rlnotes.masking import masked_mean
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward
-from rlnotes.rollouts import generate_rollouts
-from rlnotes.tasks import TaskSet
+from rlnotes.rollouts import Rollouts, generate_rollouts
+from rlnotes.tasks import Task, TaskSet
 from rlnotes.updates import Learner
 
 
-@torch.no_grad()
-def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
-    """Held-out accuracy: greedy, sampled (avg@k), best of k, and how answers end.
+@dataclass(frozen=True)
+class HeldOut:
+    """A policy's answers to the held-out questions: one greedy, k sampled."""
 
-    The seed is fixed, so that evaluations of one run differ by the policy alone.
+    greedy: Rollouts
+    sampled: Rollouts
+
+
+def answer_held_out(policy: Policy, task: TaskSet, config: Config) -> HeldOut:
+    """Greedy and sampled answers to every held-out question.
+
+    The seed is fixed, so that two calls in one run differ by the policy alone.
     """
-    tasks = task.held_out()
     sampler = policy.clone(dtype=torch.bfloat16) if config.bf16 else policy
+    tasks, length = task.held_out(), config.max_completion_length
+    return HeldOut(
+        generate_rollouts(
+            sampler,
+            tasks,
+            num_generations=1,
+            max_completion_length=length,
+            temperature=0.0,
+        ),
+        generate_rollouts(
+            sampler,
+            tasks,
+            num_generations=config.eval_samples,
+            max_completion_length=length,
+            temperature=config.temperature,
+            generator=torch.Generator().manual_seed(0),
+        ),
+    )
+
+
+def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
+    """Held-out accuracy: greedy, sampled (avg@k), best of k, and how answers end."""
+    answers = answer_held_out(policy, task, config)
+    greedy, sampled = answers.greedy, answers.sampled
     accuracy = [get_accuracy_reward(task.verify)]
-    common = {"max_completion_length": config.max_completion_length}
-    greedy = generate_rollouts(
-        sampler, tasks, num_generations=1, temperature=0.0, **common
-    )
-    sampled = generate_rollouts(
-        sampler,
-        tasks,
-        num_generations=config.eval_samples,
-        temperature=config.temperature,
-        generator=torch.Generator().manual_seed(0),
-        **common,
-    )
     right = score(sampled, accuracy)[:, 0].view(-1, config.eval_samples)
     return {
         "eval/greedy_accuracy": float(score(greedy, accuracy).mean()),
@@ -46,6 +67,45 @@ def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
         "eval/terminated": float((~sampled.truncated).float().mean()),
         "eval/entropy": float(masked_mean(sampled.entropies, sampled.completion_mask)),
     }
+
+
+def first_sentence(text: str) -> str:
+    """A text up to its first line break, or the first sentence end after a number.
+
+    What a policy that knew when to stop would have said: nothing is added.
+    """
+    found = re.search(r"\n|(?<=\d)[.!?](?=\s|$)", text.strip())
+    return text.strip() if found is None else text.strip()[: found.start()]
+
+
+def split_gain(before: HeldOut, after: HeldOut, task: TaskSet) -> dict[str, float]:
+    """Where a rise of sampled held-out accuracy comes from, in parts that add up.
+
+        stopping        the untrained samples, each cut at its first sentence
+        sharpening      the untrained greedy answer, cut likewise, over those samples
+        new answers     the trained samples over that greedy answer
+
+    The first two parts need no learning of arithmetic: the untrained policy had the
+    answer already. Any part can be negative. "start" is what the sum starts from.
+    """
+    tasks, size = before.sampled.tasks, before.sampled.num_generations
+    repeated = [one for one in tasks for _ in range(size)]
+
+    def accuracy(texts: list[str], asked: list[Task]) -> float:
+        pairs = zip(texts, asked, strict=True)
+        return sum(task.verify(text, one) for text, one in pairs) / len(texts)
+
+    cut = [first_sentence(text) for text in before.sampled.texts]
+    greedy = [first_sentence(text) for text in before.greedy.texts]
+    levels = [
+        accuracy(before.sampled.texts, repeated),
+        accuracy(cut, repeated),
+        accuracy(greedy, tasks),
+        accuracy(after.sampled.texts, repeated),
+    ]
+    names = ("stopping", "sharpening", "new answers")
+    steps = (b - a for a, b in itertools.pairwise(levels))
+    return {"start": levels[0], **dict(zip(names, steps, strict=True))}
 
 
 def summarize(

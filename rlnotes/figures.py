@@ -145,7 +145,9 @@ def plot_runs(
             table = table.rolling(smooth, min_periods=1).mean()
             color = ALGORITHM_COLORS.get(str(name))
             label = f"{name} ({table.shape[1]} seeds)"
-            (line,) = panel.plot(table.index, table.mean(1), color=color, label=label)
+            (line,) = panel.plot(
+                table.index, table.mean(axis=1), color=color, label=label
+            )
             low, high = table.min(axis=1), table.max(axis=1)
             panel.fill_between(
                 table.index, low, high, color=line.get_color(), alpha=0.15, lw=0

@@ -167,10 +167,9 @@ def _convert_gguf(gguf: Path, target: Path) -> None:
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     with _quiet_transformers():
-        source = {"gguf_file": gguf.name}
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         quantized = LlamaForCausalLM.from_pretrained(
-            gguf.parent, dtype=torch.float32, **source
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32
         )
         # save_pretrained refuses a model that remembers its quantizer, although the
         # weights are dense by now: rebuild it from the config without that entry.

@@ -54,14 +54,18 @@ def train(
     policy: Policy | None = None,
     task: TaskSet | None = None,
     output: str | Path | None = None,
+    overwrite: bool = False,
     progress: bool = True,
     evaluations: bool = True,
+    on_step: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainingResult:
     """Train `config.policy` on `config.task`; the whole of it, in data-flow order.
 
     With `output`, the record (metrics.csv, samples.jsonl, config.yaml, meta.json)
-    appears there when the run has finished, whole. The given policy is changed in
-    place. Raises ValueError before anything is written if the config cannot run.
+    appears there when the run has finished, whole; `overwrite` lets it replace an
+    earlier one. The given policy is changed in place. `on_step` is called with each
+    row of metrics. Raises ValueError before anything is written if the config cannot
+    run.
     """
     from tqdm.auto import tqdm
 
@@ -70,13 +74,20 @@ def train(
     policy = policy or load_policy(config.policy)
     torch.manual_seed(config.seed)
     learner = Learner.create(config, policy)
-    recorder = RunRecorder(output, config.to_dict()) if output else nullcontext()
+    recorder: RunRecorder | nullcontext[None] = nullcontext()
+    if output is not None:
+        where = policy.device.type
+        recorder = RunRecorder(
+            output, config.to_dict(), device=where, overwrite=overwrite
+        )
     rows: list[dict[str, float]] = []
 
     def log(step: int, metrics: dict[str, float]) -> None:
         rows.append({"step": step, **metrics})
         if record is not None:
             record.log(step, metrics)
+        if on_step is not None:
+            on_step(rows[-1])
 
     with recorder as record, tqdm(total=config.max_steps, disable=not progress) as bar:
         if evaluations:

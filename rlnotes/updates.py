@@ -111,12 +111,11 @@ def mini_batch_weights(batch: Batch, config: Config) -> Tensor:
     """
     if not batch.loss_mask.any():
         return torch.zeros_like(batch.rollouts.per_token_logps)
-    needs = {
-        "dapo_prompt": {"num_generations": config.num_generations},
-        "dr_grpo": {"max_completion_length": config.max_completion_length},
-    }
     return token_weights(
-        batch.loss_mask, loss_type=config.loss_type, **needs.get(config.loss_type, {})
+        batch.loss_mask,
+        loss_type=config.loss_type,
+        num_generations=config.num_generations,
+        max_completion_length=config.max_completion_length,
     )
 
 
@@ -146,7 +145,7 @@ def policy_backward(
             hidden, head, ids, objective, temperature=config.temperature, skip=skip
         )
     result.loss.backward()
-    return float(result.loss), unpack(result.per_token_logps.detach(), mask)
+    return float(result.loss.detach()), unpack(result.per_token_logps.detach(), mask)
 
 
 class TokenObjective:
@@ -222,6 +221,7 @@ def critic_backward(learner: Learner, batch: Batch, weights: Tensor) -> float:
     """Gradient of vf_coef · value loss, weighed with this micro-batch's token share."""
     config, mask = learner.config, batch.rollouts.completion_mask
     assert learner.critic is not None
+    assert batch.old_values is not None and batch.returns is not None
     values = predict_values(learner.critic, batch.rollouts)
     share = float(weights.sum())
     loss = share * value_loss(
@@ -232,7 +232,7 @@ def critic_backward(learner: Learner, batch: Batch, weights: Tensor) -> float:
         cliprange_value=config.cliprange_value,
     )
     (config.vf_coef * loss).backward()
-    return float(loss)
+    return float(loss.detach())
 
 
 def step_optimizers(learner: Learner) -> float:
