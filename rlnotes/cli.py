@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: it ran and something failed. 2: bad input, in one line on stderr (the
     traceback with `--debug`). 130: interrupted.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
         return arguments.handler(arguments)
     except KeyboardInterrupt:
@@ -148,6 +148,19 @@ def _shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(_shown, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; `key=value` words may stand before and after options."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse takes positional words from one place only and leaves the others over
+    unknown = [x for x in rest if x.startswith("-") or "overrides" not in arguments]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if rest:
+        arguments.overrides += rest
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:

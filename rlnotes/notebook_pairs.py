@@ -145,13 +145,19 @@ def _clean(output: Any) -> Any:
 
 
 def _without_paths(text: str) -> str:
-    """`text` with this machine's folders replaced."""
-    temporary = re.escape(tempfile.gettempdir())
-    text = re.sub(temporary + r"/ipykernel_\d+/\d+\.py", "<cell>", text)
-    text = re.sub(temporary + r"(?=/|\b)", "$TMPDIR", text)
-    text = text.replace(f"{project_folder()}/", "")
-    text = text.replace(str(project_folder()), ".")
-    return text.replace(str(Path.home()), "~")
+    """`text` with this machine's folders replaced, the innermost first."""
+    project, temporary, home = map(
+        re.escape, (str(project_folder()), tempfile.gettempdir(), str(Path.home()))
+    )
+    for pattern, short in (
+        (project + "/", ""),
+        (project + r"\b", "."),
+        (temporary + r"/ipykernel_\d+/\d+\.py", "<cell>"),
+        (temporary + r"\b", "$TMPDIR"),
+        (home + r"\b", "~"),
+    ):
+        text = re.sub(pattern, short, text)
+    return text
 
 
 def _read_notebook(path: Path) -> Any:

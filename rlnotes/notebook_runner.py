@@ -86,6 +86,7 @@ def run_notebook(
             progress_bar={"desc": "  cells", "leave": False, "disable": None},
             stdout_file=_StepEcho(),
             stderr_file=_BarEcho(),
+            extra_arguments=["--log-level=ERROR"],  # of the kernel, not the notebook
         )
 
 

@@ -48,7 +48,10 @@ def test_every_command_explains_itself(command, capsys):
     assert "usage: rlnotes" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [[], ["fly"], ["train", "--fly"]])
+@pytest.mark.parametrize(
+    "words",
+    [[], ["fly"], ["train", "--fly"], ["train", "--fly=1", "seed=1"], ["check", "a=1"]],
+)
 def test_a_wrong_command_line_exits_with_2(words, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(words)
@@ -61,6 +64,8 @@ def test_a_wrong_command_line_exits_with_2(words, capsys):
     [
         (["train", "sead=1"], "sead"),
         (["train", "seed=one"], "seed must be int, got 'one'"),
+        (["train", "seed=1", "--output", "x", "sead=2"], "sead"),
+        (["train", "--config=a.yaml", "seed"], "expected key=value"),
         (["train", "seed"], "expected key=value (like seed=1), got 'seed'"),
         (["train", "seed=1", "seed=2"], "'seed' is given twice"),
         (["train", "seed=[1"], "value of 'seed' is no YAML"),
