@@ -21,7 +21,7 @@ from torch import Tensor
 from rlnotes.algorithms import Config
 from rlnotes.batches import prepare, score
 from rlnotes.evaluation import evaluate, sample_records, summarize
-from rlnotes.policies import Policy, load_policy
+from rlnotes.policies import Critic, Policy, load_policy
 from rlnotes.recording import RunRecorder
 from rlnotes.rewards import (
     RewardFunction,
@@ -46,6 +46,8 @@ class TrainingResult:
     metrics: pd.DataFrame
     """One row per step, step 0 with the evaluation of the untrained policy."""
     folder: Path | None
+    critic: Critic | None = None
+    """PPO's trained value model; None without a critic."""
 
 
 def train(
@@ -112,7 +114,7 @@ def train(
             bar.update()
             bar.set_postfix(reward=f"{metrics['reward']:.2f}")
     folder = Path(output) if output else None
-    return TrainingResult(policy, pd.DataFrame(rows), folder)
+    return TrainingResult(policy, pd.DataFrame(rows), folder, learner.critic)
 
 
 def build_rewards(config: Config, task: TaskSet) -> list[RewardFunction]:
