@@ -16,9 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.advantages import group_relative_advantages, leave_one_out_advantages
+from rlnotes.advantages import (
+    decoupled_advantages,
+    group_relative_advantages,
+    leave_one_out_advantages,
+)
 from rlnotes.divergences import kl_k3
 from rlnotes.objectives import clipped_surrogate_loss, token_weights
+from rlnotes.shaping import conditioned_rewards
 from rlnotes.validation import check_choice
 
 Test = Callable[[Any], bool]
@@ -143,6 +148,74 @@ def _grpo_5() -> Hints:
     yield _gives(stopped, ratio, advantages, 0.2), hint
 
 
+def _gdpo_1() -> Hints:
+    """(rewards (N, K), G) → MO-GRPO: GDPO without the batch normalization."""
+    one = torch.tensor([[1.0, 0], [1, 0], [0, 0], [0, 1]])
+    two = torch.cat([one, torch.tensor([[1.0, 5], [1, 0], [1, 0], [1, 5]])])
+    expected = decoupled_advantages(one, 4, batch_stats="none")
+    hint = "for one group: center and divide each column, then add the columns"
+    yield _gives(expected, one, 4), hint
+    expected = decoupled_advantages(two, 4, batch_stats="none")
+    hint = (
+        "one group is right; with two, each needs its own mean, and a constant adds 0"
+    )
+    yield _gives(expected, two, 4), hint
+
+
+def _gdpo_2() -> Hints:
+    """(k, G) → z-score of one of the k that earned the point, unbiased std."""
+    for k, size in ((1, 16), (1, 4), (3, 8), (7, 8)):
+        rewards = torch.tensor([1.0] * k + [0.0] * (size - k))
+        expected = group_relative_advantages(rewards, size)[0]
+        hint = f"for k={k}, G={size}: (1 − p) / √(p(1 − p)·G/(G − 1)) with p = k/G"
+        yield _gives(expected, k, size), hint
+
+
+def _gdpo_3() -> Hints:
+    """() → (4, 2) rewards with equal totals that GDPO tells apart."""
+
+    def rewards(answer: Any) -> Tensor:
+        return torch.as_tensor(answer() if callable(answer) else answer).double()
+
+    def separates(answer: Any) -> bool:
+        total = rewards(answer).sum(1)
+        advantages = decoupled_advantages(rewards(answer), 4, batch_stats="none")
+        same = total[:, None] == total
+        return bool((same & ((advantages[:, None] - advantages).abs() > 1e-6)).any())
+
+    def is_binary(answer: Any) -> bool:
+        values = rewards(answer)
+        return values.shape == (4, 2) and bool(((values == 0) | (values == 1)).all())
+
+    yield is_binary, "a tensor (4, 2) of zeros and ones"
+    yield (
+        lambda answer: bool(rewards(answer)[:, 1].sum() >= 2),
+        "pay the second column to two or more of the four",
+    )
+    hint = "two with (1, 0) and (0, 1), and columns that are paid unequally often"
+    yield separates, hint
+
+
+def _gdpo_4() -> Hints:
+    """(rewards (G, K)) → weights that make GDPO's sum GRPO's numerator."""
+    one = torch.tensor([[1.0, 0], [1, 0], [0, 0], [0, 1]])
+    two = torch.tensor([[1.0, 5, 2], [0, 0, 7], [1, 1, 0]])
+    for rewards in (one, two):
+        hint = "the weight must undo the division of its own column"
+        yield _gives(rewards.std(0), rewards), hint
+
+
+def _gdpo_5() -> Hints:
+    """(rewards (N, K), k, on, threshold) → Eq 8 with several conditions."""
+    rewards = torch.tensor([[1.0, 1, 1], [1, 0, 1], [0, 1, 1], [2, 1, 0]])
+    expected = conditioned_rewards(rewards, conditioned=2, on=0, threshold=1.0)
+    hint = "with one condition it is conditioned_rewards: a copy, column k set to 0"
+    yield _gives(expected, rewards, 2, [0], 1.0), hint
+    expected = conditioned_rewards(expected, conditioned=2, on=1, threshold=1.0)
+    hint = "one condition is right; with two, both must hold"
+    yield _gives(expected, rewards, 2, [0, 1], 1.0), hint
+
+
 EXERCISES: dict[str, Callable[[], Hints]] = {
     # 02_grpo
     "grpo-1": _grpo_1,
@@ -150,4 +223,10 @@ EXERCISES: dict[str, Callable[[], Hints]] = {
     "grpo-3": _grpo_3,
     "grpo-4": _grpo_4,
     "grpo-5": _grpo_5,
+    # 06_gdpo
+    "gdpo-1": _gdpo_1,
+    "gdpo-2": _gdpo_2,
+    "gdpo-3": _gdpo_3,
+    "gdpo-4": _gdpo_4,
+    "gdpo-5": _gdpo_5,
 }

@@ -70,6 +70,16 @@ def one_sided_clip(ratio, advantages, epsilon):
     return (ratio - 1).abs() > epsilon
 
 
+def sum_then_normalize(rewards, num_generations):
+    return rlnotes.group_relative_advantages(rewards.sum(1), num_generations)
+
+
+def only_the_first(rewards, k, on, threshold):
+    return rlnotes.conditioned_rewards(
+        rewards, conditioned=k, on=on[0], threshold=threshold
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "hint"),
     [
@@ -81,6 +91,16 @@ def one_sided_clip(ratio, advantages, epsilon):
         ("grpo-4", lambda m, length: m / m.sum(), "changed the weights"),
         ("grpo-4", lambda m, length: m / length, "rows times"),
         ("grpo-5", one_sided_clip, "each row has one"),
+        ("gdpo-1", sum_then_normalize, "add the columns"),
+        (
+            "gdpo-2",
+            lambda k, g: (1 - k / g) / (k / g * (1 - k / g)) ** 0.5,
+            "k=1, G=16",
+        ),
+        ("gdpo-3", torch.tensor([[1, 0], [1, 0], [0, 0], [0, 1]]), "second column"),
+        ("gdpo-3", torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]]), "unequally often"),
+        ("gdpo-4", lambda rewards: 1 / rewards.std(0), "undo the division"),
+        ("gdpo-5", only_the_first, "both must hold"),
     ],
 )
 def test_typical_mistakes_get_the_hint_that_fits(name, wrong, hint):
