@@ -72,6 +72,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "exact_kl",
         "token_entropy",
     ),
+    "fused": ("fused_policy_loss", "fused_sequence_loss", "fused_logps"),
     "conventions": ("Convention", "CONVENTIONS"),
     # update
     "algorithms": (
@@ -82,7 +83,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "config_from_notebook",
     ),
     "training": ("TrainingResult", "train"),
-    "evaluation": ("evaluate",),
+    "evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record
     "run_folders": ("runs_folder", "run_name", "find_runs"),
     "recording": ("Run", "RunRecorder", "load_run", "load_runs"),
@@ -100,6 +101,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     # around it
     "provenance": ("project_folder", "describe_run"),
     "notebook_runner": ("run_notebooks", "run_notebook_with_config"),
+    "exercises": ("check_exercise",),
     "check": ("run_check",),
 }
 _MODULE_OF = {name: module for module, names in _CATALOGUE.items() for name in names}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlnotes.cli import main, parse_overrides
-from rlnotes.recording import RunRecorder
+from rlnotes.recording import RunRecorder, load_run
 
 SLOW = ("torch", "transformers", "papermill", "pandas", "numpy", "trl", "matplotlib")
 TRAIN = ["train", "algorithm=dapo"]
@@ -101,6 +101,28 @@ def test_train_refuses_an_occupied_folder_before_it_loads_a_policy(tmp_path, cap
     for name, what in (("run", "a run"), ("late", "an interrupted run")):
         assert main([*TRAIN, "--output", str(tmp_path / name)]) == 2
         assert f"{what} is already in" in capsys.readouterr().err
+
+
+def test_train_records_a_run_of_a_policy_folder(tmp_path, policy, capsys):
+    """The whole command on an untrained policy: two steps of DAPO's settings."""
+    folder = tmp_path / "tiny"
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    (tmp_path / "c.yaml").write_text("algorithm: dapo\nlearning_rate: 1e-4\nseed: 0\n")
+    words = [f"policy={folder}", "task=scratch-addition", "max_steps=2", "seed=5"]
+    words += ["generation_batch_size=4", "num_generations=2", "bf16=false"]
+    words += ["max_completion_length=12", "max_resample_times=1", "eval_samples=1"]
+    output = tmp_path / "run"
+    options = ["--config", str(tmp_path / "c.yaml"), "--output", str(output)]
+    assert main(["train", *words[:2], *options, *words[2:]]) == 0
+    assert f"recorded run: {output}" in capsys.readouterr().out
+    run = load_run(output)
+    assert run.metrics["step"].tolist() == [0, 1, 2]
+    assert run.metrics["reward"].notna().tolist() == [False, True, True]
+    assert run.config["seed"] == 5 and run.config["learning_rate"] == 1e-4
+    assert run.config["epsilon_high"] == 0.28
+    assert run.meta["status"] == "finished" and run.meta["seeds"] == [5]
+    assert str(tmp_path) not in (output / "meta.json").read_text()
 
 
 def test_overrides_are_typed():

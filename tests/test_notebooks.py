@@ -7,9 +7,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from rlnotes.files import read_mapping
 from rlnotes.notebook_pairs import compare_pair
+from rlnotes.notebook_runner import check_parameters
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+CONFIGS = sorted((FOLDER.parent / "configs").glob("*.yaml"))
+TRAIN = FOLDER / "07_train.ipynb"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MACHINE_PATH = re.compile(r"(?<![\w.~$])/(work|root|tmp|home|Users|private)\b")
 MAX_LINES = 20
@@ -93,10 +97,10 @@ def test_parameters_are_literals_in_one_cell(notebook):
         ast.literal_eval(statement.value)
 
 
-@pytest.mark.skipif(not (FOLDER / "07_train.ipynb").exists(), reason="not written yet")
-def test_07_train_can_be_parametrized():
-    notebook = nbformat.read(FOLDER / "07_train.ipynb", as_version=4)
-    assert any(is_parameters(cell) for cell in notebook.cells)
+@pytest.mark.skipif(not TRAIN.exists(), reason="07_train is not built")
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_07_train_takes_every_config(config):
+    check_parameters(TRAIN, read_mapping(config) | {"seed": 1})
 
 
 @pytest.mark.parametrize(
