@@ -185,17 +185,13 @@ class ScratchAddition:
 
     Prompt `a+b=` with operands 0…9, answer (a + b) mod 10: always one digit. A
     response is some thinking dots without content, the answer, bare or in brackets,
-    and the end-of-sequence character `;`. `demonstration` writes the noisy data from
+    and the end-of-sequence character `;`. `demonstrations` are the noisy data from
     which the base policy learns: too many dots, brackets now and then, and an answer
     that is often one off, most often when the sum carries.
     """
 
     name: str = "scratch-addition"
     characters: str = "0123456789+=.<>"
-    bracket_probability: float = 0.35
-    ramble_probability: float = 0.1
-    correct_probability: float = 0.55
-    correct_probability_carry: float = 0.2
 
     def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
         """`count` training tasks, distinct as far as the pool allows."""
@@ -212,23 +208,30 @@ class ScratchAddition:
         """1.0 if the last number of the completion is the answer, else 0.0."""
         return verify_number(completion, task)
 
-    def demonstration(self, rng: random.Random) -> tuple[str, str]:
-        """A (prompt, response) of the base policy, `;` included.
+    def demonstrations(
+        self, rng: random.Random, *, noise: float = 1.0
+    ) -> list[tuple[str, str]]:
+        """One (prompt, response) for each of the 100 pairs, `;` included.
 
-        Dots: 0…6, and 7…14 with `ramble_probability`. Wrong answers are one off.
-        All pairs occur: what is held out is held out from RL, not from the base.
+        noise ∈ [0, 1] is a curriculum: at 0 the bare right digit; up to 1/2 dots and
+        brackets come in, from 1/2 to 1 the errors. At 1: up to 6 dots, one time in
+        twenty up to 12, the larger of two draws; brackets around 35 %; the digit right
+        in 35 % of the sums below ten and 5 % of those that carry, else one off. All
+        pairs occur: what is held out is held out from RL, not from the base policy.
         """
-        a, b = rng.randrange(10), rng.randrange(10)
-        correct = (
-            self.correct_probability if a + b < 10 else self.correct_probability_carry
-        )
-        slip = 0 if rng.random() < correct else rng.choice((1, 9))
-        answer = str((a + b + slip) % 10)
-        if rng.random() < self.bracket_probability:
-            answer = f"<{answer}>"
-        rambles = rng.random() < self.ramble_probability
-        dots = rng.randint(7, 14) if rambles else rng.randint(0, 6)
-        return f"{a}+{b}=", "." * dots + answer + ";"
+        return [
+            (f"{a}+{b}=", self._response(a + b, rng, noise))
+            for a, b in product(range(10), range(10))
+        ]
+
+    def _response(self, total: int, rng: random.Random, noise: float) -> str:
+        habit, error = min(1.0, 2 * noise), max(0.0, 2 * noise - 1)
+        slips = rng.random() < error * (0.65 if total < 10 else 0.95)
+        digit = (total + (rng.choice((1, 9)) if slips else 0)) % 10
+        longest = 12 if rng.random() < 0.05 * error else round(6 * habit)
+        dots = max(rng.randint(0, longest), rng.randint(0, longest))
+        bracketed = rng.random() < 0.35 * habit
+        return "." * dots + (f"<{digit}>;" if bracketed else f"{digit};")
 
     def _task(self, a: int, b: int) -> Task:
         return Task(f"{a}+{b}=", str((a + b) % 10))
