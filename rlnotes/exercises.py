@@ -18,13 +18,22 @@ from torch import Tensor
 
 from rlnotes.advantages import (
     decoupled_advantages,
+    generalized_advantage_estimation,
     group_relative_advantages,
     leave_one_out_advantages,
 )
 from rlnotes.divergences import kl_k3
-from rlnotes.objectives import clipped_surrogate_loss, token_weights
+from rlnotes.masking import completion_mask_from_ids
+from rlnotes.objectives import (
+    clip_fractions,
+    clipped_surrogate_loss,
+    importance_ratio,
+    token_weights,
+    value_loss,
+)
 from rlnotes.shaping import conditioned_rewards
 from rlnotes.validation import check_choice
+from rlnotes.worked_group import worked_group
 
 Test = Callable[[Any], bool]
 Hints = Iterable[tuple[Test, str]]
@@ -216,7 +225,140 @@ def _gdpo_5() -> Hints:
     yield _gives(expected, rewards, 2, [0, 1], 1.0), hint
 
 
+def _map_1() -> Hints:
+    """(ids (N, T), eos) → completion mask."""
+    for rows, hint in (
+        ([[5, 6, 0, 0], [5, 6, 7, 8]], "the first end counts, and so does a whole row"),
+        ([[0, 5, 0, 7], [5, 0, 0, 0]], "what comes after the first end never counts"),
+    ):
+        ids = torch.tensor(rows)
+        yield _gives(completion_mask_from_ids(ids, [0]), ids, 0), hint
+
+
+def _map_2() -> Hints:
+    """(rewards (N,), G) → share of groups whose rewards are all equal."""
+    for values, share, hint in (
+        ([1.0, 1, 0, 1, 0, 0, 0, 0], 0.5, "a group of only zeros is dead as well"),
+        ([1.0, 0, 0, 1, 2, 2, 2, 2], 0.5, "compare within a group, not with the batch"),
+    ):
+        yield _gives(share, torch.tensor(values), 4), hint
+
+
+def _map_3() -> Hints:
+    """(lengths) → weight of a token of the shortest row over one of the longest."""
+    for lengths in ([3, 5, 7, 12], [10, 100]):
+        mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+        first, last = lengths.index(min(lengths)), lengths.index(max(lengths))
+        weights = [token_weights(mask, loss_type=kind) for kind in ("grpo", "dapo")]
+        factors = tuple(w[first, 0] / w[last, 0] for w in weights)
+        hint = "GRPO weighs a token by 1 / (G·|o_i|), DAPO by 1 / Σ|o_i|"
+        yield _gives(factors, lengths), hint
+
+
+def _map_4() -> Hints:
+    """(ratio, advantages, mask) → tokens stopped by DAPO's clip, below and above."""
+    group = worked_group()
+    mask = group.completion_mask
+    logps, old_logps = group.per_token_logps, group.old_per_token_logps
+    ratio = importance_ratio(logps, old_logps, mask)
+    advantages = group_relative_advantages(group.rewards, group.num_generations)
+    hint = "below: ρ < 0.8 and Â < 0; above: ρ > 1.28 and Â > 0; under the mask"
+    for a in (advantages, -advantages):
+        shares = clip_fractions(ratio, a, mask, epsilon=0.2, epsilon_high=0.28)
+        total = int(mask.sum())
+        sides = ("clip_ratio/low_mean", "clip_ratio/high_mean")
+        expected = tuple(round(shares[side] * total) for side in sides)
+        yield _gives(expected, ratio, a, mask), hint
+
+
+def _ppo_1() -> Hints:
+    """(ratio, advantage, epsilon) → slope of the clipped objective by the ratio."""
+    for ratio, advantage in ((1.0, 2.0), (1.5, 2.0), (0.5, 2.0), (1.5, -1.0)):
+        yield (
+            _gives(_surrogate_slope(ratio, advantage), ratio, advantage, 0.2),
+            f"for ρ={ratio}, Â={advantage}: which of the two terms is the smaller one?",
+        )
+    hint = "for ρ=0.5, Â=-1 the token has gone far enough"
+    yield _gives(_surrogate_slope(0.5, -1.0), 0.5, -1.0, 0.2), hint
+
+
+def _surrogate_slope(ratio: float, advantage: float) -> float:
+    """dJ/dρ at ε = 0.2 by autograd."""
+    leaf = torch.tensor([[ratio]], requires_grad=True)
+    loss = clipped_surrogate_loss(leaf, torch.tensor([advantage]), epsilon=0.2)
+    return -float(torch.autograd.grad(loss.sum(), leaf)[0])
+
+
+def _ppo_2() -> Hints:
+    """(rewards (T,), values (T,), gamma, lam) → advantages (T,) of one completion."""
+    rewards, values = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.2, 0.4, 0.9])
+    for gamma, lam, hint in (
+        (1.0, 1.0, "with γ = λ = 1 it is the sum of the rewards to come minus V_t"),
+        (1.0, 0.0, "with λ = 0 it is δ_t alone, and V after the last token is 0"),
+        (0.9, 0.8, "the recursion multiplies by γ·λ, δ_t has γ alone"),
+    ):
+        advantages, _ = generalized_advantage_estimation(
+            rewards[None], values[None], torch.ones(1, 3), gamma=gamma, lam=lam
+        )
+        yield _gives(advantages[0], rewards, values, gamma, lam), hint
+
+
+def _ppo_3() -> Hints:
+    """(length, lam) → what is left of a final reward of 1 at the first token, V = 0."""
+    for length, lam in ((3, 0.5), (1, 0.95), (12, 0.95)):
+        rewards = torch.zeros(1, length)
+        rewards[0, -1] = 1.0
+        mask = torch.ones(1, length)
+        advantages, _ = generalized_advantage_estimation(
+            rewards, torch.zeros(1, length), mask, lam=lam
+        )
+        hint = (
+            f"for length {length}: how many steps lie between the first token and it?"
+        )
+        yield _gives(advantages[0, 0], length, lam), hint
+
+
+def _ppo_4() -> Hints:
+    """(value, old_value, target, c) → slope of the clipped value loss."""
+    for value, target, hint in (
+        (0.6, 1.0, "inside the range it is V − R"),
+        (0.9, 1.0, "V has moved towards R by more than c: the clipped error is larger"),
+        (
+            0.1,
+            1.0,
+            "V has moved away from R: the plain error is larger, its slope stays",
+        ),
+    ):
+        leaf = torch.tensor([[value]], requires_grad=True)
+        old, one = torch.tensor([[0.5]]), torch.ones(1, 1)
+        loss = value_loss(leaf, old, target * one, one, cliprange_value=0.2)
+        slope = float(torch.autograd.grad(loss, leaf)[0])
+        yield _gives(slope, value, 0.5, target, 0.2), hint
+
+
+def _ppo_5() -> Hints:
+    """(beta, kl, target) → PPO's adaptive coefficient after an update (§4)."""
+    for beta, kl, expected, hint in (
+        (1.0, 0.01, 1.0, "at the target nothing changes"),
+        (1.0, 0.1, 2.0, "above 1.5 times the target it doubles"),
+        (3.0, 0.001, 1.5, "below the target over 1.5 it halves"),
+        (1.0, 0.0149, 1.0, "the band reaches from target / 1.5 to 1.5 · target"),
+    ):
+        yield _gives(expected, beta, kl, 0.01), hint
+
+
 EXERCISES: dict[str, Callable[[], Hints]] = {
+    # 00_map_and_notation
+    "map-1": _map_1,
+    "map-2": _map_2,
+    "map-3": _map_3,
+    "map-4": _map_4,
+    # 01_ppo
+    "ppo-1": _ppo_1,
+    "ppo-2": _ppo_2,
+    "ppo-3": _ppo_3,
+    "ppo-4": _ppo_4,
+    "ppo-5": _ppo_5,
     # 02_grpo
     "grpo-1": _grpo_1,
     "grpo-2": _grpo_2,
