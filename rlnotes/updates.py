@@ -16,7 +16,11 @@ from torch import Tensor
 from rlnotes.algorithms import Config
 from rlnotes.batches import Batch, predict_values
 from rlnotes.divergences import kl_k3
-from rlnotes.fused import fused_policy_loss, fused_sequence_loss
+from rlnotes.fused import (
+    fused_policy_loss,
+    fused_sequence_loss,
+    plain_head_weight,
+)
 from rlnotes.masking import masked_mean
 from rlnotes.objectives import (
     clip_fractions,
@@ -133,7 +137,7 @@ def policy_backward(
     skip = objective.idle if config.beta == 0 else torch.zeros_like(objective.idle)
     if bool(skip.all()):
         return 0.0, torch.full(mask.shape, torch.nan)
-    head = learner.policy.model.get_output_embeddings().weight
+    head = plain_head_weight(learner.policy.model)
     hidden = packed_hidden_states(learner.policy.model.base_model, batch.rollouts)
     ids = batch.rollouts.completion_ids[mask]
     if config.importance_sampling_level == "sequence":
@@ -163,7 +167,7 @@ class TokenObjective:
         self.ref = None if ref is None else ref[self.mask]
         self.idle = (self.advantages == 0) | (self.weights == 0)
 
-    def __call__(self, logps: Tensor, index: slice) -> Tensor:
+    def __call__(self, logps: Tensor, index: Tensor) -> Tensor:
         """Weighted losses (m,) of the tokens `index`; each stands for itself."""
         old = None if self.old is None else self.old[index]
         ref = None if self.ref is None else self.ref[index]
