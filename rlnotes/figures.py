@@ -218,6 +218,7 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
 def _label(axes: Axes, key: str) -> None:
     """Name the axis by the log key; a rate starts at zero."""
     axes.set(xlabel="step", title=key)
-    low, high = axes.get_ylim()
-    if low >= 0 and any(part in key for part in RATES):
-        axes.set_ylim(0, max(high, 1e-3))
+    lines = [np.asarray(line.get_ydata(), dtype=float) for line in axes.lines]
+    lowest = min((np.nanmin(line) for line in lines if len(line)), default=-1.0)
+    if lowest >= 0 and any(part in key for part in RATES):
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1e-3))
