@@ -47,7 +47,12 @@ def build_notebook(source: Path, notebook: Path) -> None:
         records = project_folder() / "build" / "notebook-runs" / notebook.stem
         shutil.rmtree(records, ignore_errors=True)
         # a progress bar on stderr is no result to keep
-        environment = {"RLNOTES_RUNS": str(records), "TQDM_DISABLE": "1"}
+        # nor tqdm's note that ipywidgets, which draws them in a browser, is not there
+        environment = {
+            "RLNOTES_RUNS": str(records),
+            "TQDM_DISABLE": "1",
+            "PYTHONWARNINGS": "ignore:IProgress not found",
+        }
         run_notebook(made, made, environment=environment, cwd=notebook.parent)
         _write_notebook(clean_notebook(_read_notebook(made)), notebook)
 
