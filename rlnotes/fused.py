@@ -1,44 +1,52 @@
-"""From hidden states to the loss without a logits matrix (first simple version).
+"""From hidden states to the loss and its gradients; the (M, V) logits never exist.
 
-Chunk by chunk: logits into one buffer, log-prob of the taken token, the caller's token
-loss and its derivative g = dL/dlogp by autograd on the (chunk,) vector, then in place
-g·(onehot − softmax), whose products with the head and the hidden states are the
-gradients. They are ready when the forward pass ends.
+A chunk of m tokens meets the head W twice, one block b of the vocabulary at a time:
+
+1. z = h Wᵀ/temperature, and in each block a softmax q_b and a logsumexp λ_b; from them
+   log π(y) and the entropy. The loss is a function of log π alone, so autograd on one
+   (m,) vector gives its slope g = dL/dlog π, whatever the objective.
+2. π = q_b·share_b becomes dL/dz = g·(1[y] − π)/temperature in place, and
+   dh += dL/dz W, dW += dL/dzᵀ h.
+
+This takes 6·M·H·V floating-point operations, the least that exact gradients need, and
+m·V numbers of working memory; the gradients are there when the forward pass ends.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-TokenLoss = Callable[[Tensor, slice], Tensor]
+from rlnotes.fused_chunks import Call, TokenLoss, value_and_slopes
+from rlnotes.validation import check_finite, check_float, check_range, check_shape
+
+# config fields with which transformers models change the logits after h·Wᵀ
+LOGIT_CHANGES = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "lm_head_multiplier",
+)
 
 
-@dataclass
+@dataclass(frozen=True)
 class FusedResult:
-    """Loss with gradient; log-probs and entropies (M,) detached, NaN where skipped."""
+    """What the fused head gives back.
+
+    Attributes:
+        loss: scalar with gradient.
+        per_token_logps: (M,) log π of the taken tokens, nats, detached.
+        entropies: (M,) entropy of π at each token, nats, detached.
+
+    Skipped tokens are NaN in both vectors: they were never computed.
+    """
 
     loss: Tensor
     per_token_logps: Tensor
     entropies: Tensor
-
-
-class _Linear(torch.autograd.Function):
-    """Hands the gradients that the forward pass has computed to autograd."""
-
-    @staticmethod
-    def forward(ctx, hidden, weight, loss, d_hidden, d_weight):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(d_hidden, d_weight)
-        return loss
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        d_hidden, d_weight = ctx.saved_tensors
-        return grad * d_hidden, grad * d_weight, None, None, None
 
 
 def fused_policy_loss(
@@ -48,41 +56,57 @@ def fused_policy_loss(
     token_loss: TokenLoss,
     *,
     temperature: float = 1.0,
-    chunk_size: int = 256,
+    entropy_weights: Tensor | None = None,
     skip: Tensor | None = None,
+    chunk_size: int = 256,
+    vocab_block: int = 1024,
 ) -> FusedResult:
-    """Σ token_loss(log π) and its gradients, `chunk_size` tokens at a time."""
-    count = len(completion_ids)
-    logps = torch.full((count,), torch.nan)
-    entropies = torch.full((count,), torch.nan)
-    d_hidden = torch.zeros(hidden_states.shape, dtype=hidden_states.dtype)
-    d_weight = torch.zeros(head_weight.shape, dtype=head_weight.dtype)
-    total = torch.zeros((), dtype=torch.promote_types(hidden_states.dtype, torch.float32))
-    with torch.no_grad():
-        weight = head_weight.to(hidden_states.dtype)
-        for start in range(0, count, chunk_size):
-            index = slice(start, min(start + chunk_size, count))
-            if skip is not None and bool(skip[index].all()):
-                continue
-            h, ids = hidden_states[index], completion_ids[index]
-            z = (h @ weight.T).to(total.dtype) / temperature
-            log_probs = torch.log_softmax(z, -1)
-            taken = log_probs.gather(1, ids[:, None])[:, 0]
-            probs = log_probs.exp()
-            logps[index] = taken.float()
-            entropies[index] = -(probs * log_probs).sum(-1).float()
-            with torch.enable_grad():
-                leaf = taken.detach().requires_grad_()
-                losses = token_loss(leaf, index).sum()
-                (g,) = torch.autograd.grad(losses, leaf)
-            total += losses.detach()
-            probs.mul_(-g[:, None] / temperature)
-            probs[torch.arange(len(ids)), ids] += g / temperature
-            probs = probs.to(h.dtype)
-            d_hidden[index] = probs @ weight
-            d_weight += (probs.T @ h).to(d_weight.dtype)
-    loss = _Linear.apply(hidden_states, head_weight, total, d_hidden, d_weight)
-    return FusedResult(loss, logps, entropies)
+    """Loss of the taken tokens, with the gradients of hidden states and head.
+
+    L = Σ_t token_loss(log π(y_t))_t − Σ_t entropy_weights_t·H_t
+    π = softmax(h Wᵀ/temperature)
+
+    Every per-token objective fits: clip, dual clip, CISPO, any KL estimator. Products
+    run in the inputs' dtype or autocast's, softmax and sums in float32 or better. Put
+    a factor on the loss into `token_loss`: outside, it costs one more copy of dW.
+
+    Args:
+        hidden_states: (M, H) last hidden states that predict the tokens, no padding.
+        head_weight: (V, H) weight of the LM head, tied to the embedding or not.
+        completion_ids: (M,) the tokens taken, in [0, V).
+        token_loss: gets the log-probs (m,) of a chunk and their positions (m,) in
+            0…M−1, to index constants with; gives the weighted losses (m,), to be
+            summed. Gradients flow through the log-probs only.
+        temperature: what the logits are divided by, as when the tokens were sampled.
+        entropy_weights: (M,) entropy bonus: coefficient times aggregation weight.
+        skip: (M,) bool, tokens whose loss and gradient are exactly 0 (Â = 0, no KL, no
+            bonus). They never meet the head.
+        chunk_size: tokens at a time; working memory is 4·chunk_size·V bytes.
+        vocab_block: vocabulary rows at a time. chunk_size·vocab_block numbers should
+            fit in a core's cache; on a GPU take more of both.
+
+    Raises:
+        ValueError: shapes, dtypes or devices do not fit, an id is outside [0, V), a
+            skipped token has an entropy weight, or the loss is not finite.
+    """
+    _check_inputs(hidden_states, head_weight, completion_ids, entropy_weights, skip)
+    check_range("temperature", temperature, low=0.0, low_open=True)
+    check_range("chunk_size", chunk_size, low=1, integer=True)
+    check_range("vocab_block", vocab_block, low=1, integer=True)
+    keep = torch.ones_like(completion_ids) if skip is None else ~skip
+    kept = keep.nonzero()[:, 0]
+    call = Call(
+        ids=completion_ids.long(),
+        token_loss=token_loss,
+        entropy_weights=None if entropy_weights is None else entropy_weights.detach(),
+        kept=kept,
+        temperature=temperature,
+        chunk_size=min(chunk_size, max(len(kept), 1)),
+        vocab_block=vocab_block,
+        dtype=_compute_dtype(hidden_states, head_weight),
+        grad_enabled=torch.is_grad_enabled(),
+    )
+    return FusedResult(*_FusedHead.apply(hidden_states, head_weight, call))
 
 
 def fused_sequence_loss(
@@ -92,25 +116,46 @@ def fused_sequence_loss(
     loss_fn: Callable[[Tensor], Tensor],
     *,
     temperature: float = 1.0,
+    entropy_weights: Tensor | None = None,
     chunk_size: int = 256,
+    vocab_block: int = 1024,
 ) -> FusedResult:
-    """A loss of all log-probs at once: one pass for them, one for the gradients."""
-    logps, _ = fused_logps(
-        hidden_states, head_weight, completion_ids, temperature=temperature
-    )
-    with torch.enable_grad():
-        leaf = logps.detach().requires_grad_()
-        loss = loss_fn(leaf)
-        (g,) = torch.autograd.grad(loss, leaf)
+    """`fused_policy_loss` for a loss that needs all log-probs at once, like GSPO's.
+
+    L = loss_fn(log π(y_1), …, log π(y_M)) − Σ_t entropy_weights_t·H_t
+
+    The log-probs take a pass of their own, so 8·M·H·V operations; tokens with a slope
+    of exactly 0 (clipped, Â = 0) are left out of the second.
+
+    Args:
+        hidden_states, head_weight, completion_ids, temperature, entropy_weights,
+            chunk_size, vocab_block: as in `fused_policy_loss`.
+        loss_fn: gives the scalar loss of the (M,) log-probs.
+
+    Raises:
+        ValueError: as `fused_policy_loss`, or `loss_fn` does not give a scalar.
+    """
+    inputs = (hidden_states, head_weight, completion_ids)
+    sizes: dict[str, Any] = {
+        "temperature": temperature,
+        "chunk_size": chunk_size,
+        "vocab_block": vocab_block,
+    }
+    logps, entropies = fused_logps(*inputs, **sizes)
+    value, slopes = value_and_slopes("loss_fn", loss_fn, logps, shape=())
+    idle = slopes == 0
+    if entropy_weights is not None:
+        check_shape("entropy_weights", entropy_weights, idle.shape)
+        idle &= entropy_weights == 0
     result = fused_policy_loss(
-        hidden_states,
-        head_weight,
-        completion_ids,
-        lambda chunk, index: g[index] * (chunk - chunk.detach()),
-        temperature=temperature,
-        chunk_size=chunk_size,
+        *inputs,
+        # value 0, slope that of loss_fn
+        lambda chunk, rows: slopes[rows] * (chunk - chunk.detach()),
+        entropy_weights=entropy_weights,
+        skip=idle,
+        **sizes,
     )
-    return FusedResult(result.loss + loss.detach(), logps, result.entropies)
+    return FusedResult(result.loss + value, logps, entropies)
 
 
 def fused_logps(
@@ -120,15 +165,135 @@ def fused_logps(
     *,
     temperature: float = 1.0,
     chunk_size: int = 256,
+    vocab_block: int = 1024,
 ) -> tuple[Tensor, Tensor]:
-    """Log-probs and entropies (M,) without gradient."""
+    """Log-probs of the taken tokens and entropies, (M,) each, without gradient.
+
+    log π(y_t) = z_ty − log Σ_v exp z_tv;  H_t = −Σ_v π_tv log π_tv
+    z = h Wᵀ/temperature
+
+    What the old and the reference policy need. Arguments and errors as in
+    `fused_policy_loss`.
+    """
     with torch.no_grad():
         result = fused_policy_loss(
-            hidden_states.detach(),
-            head_weight.detach(),
+            hidden_states,
+            head_weight,
             completion_ids,
-            lambda chunk, index: 0 * chunk,
+            lambda logps, rows: torch.zeros_like(logps),
             temperature=temperature,
             chunk_size=chunk_size,
+            vocab_block=vocab_block,
         )
     return result.per_token_logps, result.entropies
+
+
+def plain_head_weight(model: Any) -> Tensor:
+    """Weight (V, H) of a causal LM's head whose logits are h·Wᵀ and nothing else.
+
+    Args:
+        model: a transformers causal LM, or anything with `get_output_embeddings()`.
+
+    Raises:
+        ValueError: no head, a head with bias, or a config that caps or scales logits.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        raise ValueError(f"model must have an LM head, got {type(model).__name__}")
+    if getattr(head, "bias", None) is not None:
+        raise ValueError("model must have an LM head without bias, got one with a bias")
+    for name in LOGIT_CHANGES:
+        value = getattr(getattr(model, "config", None), name, None)
+        if value is not None and value != 1:
+            raise ValueError(f"model must have logits h·Wᵀ, got {name}={value!r}")
+    weight: Tensor = head.weight
+    return weight
+
+
+class _FusedHead(torch.autograd.Function):
+    """Computes the gradients together with the loss; `backward` hands them over."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, call: Call
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        needs = [call.grad_enabled and need for need in ctx.needs_input_grad[:2]]
+        # `call.dtype` is autocast's already; what is left must stay in float32
+        with torch.autocast(hidden.device.type, enabled=False):
+            outputs, gradients = call.run(hidden, weight, *needs)
+        ctx.save_for_backward(*gradients)
+        ctx.mark_non_differentiable(*outputs[1:])
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, grad_loss: Tensor, *_: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None]:
+        d_hidden, d_weight = ctx.saved_tensors
+        # dL/dL = 1 in a plain loss.backward(): dW, as large as the head, is not copied
+        if bool(grad_loss != 1):
+            d_hidden = None if d_hidden is None else d_hidden * grad_loss
+            d_weight = None if d_weight is None else d_weight * grad_loss
+        return d_hidden, d_weight, None
+
+
+def _compute_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
+    """dtype of the matrix products: autocast's where it is on, else the inputs'."""
+    device, dtype = hidden.device.type, hidden.dtype
+    # like autocast itself, leave float64 alone
+    if torch.is_autocast_enabled(device) and torch.float64 not in (dtype, weight.dtype):
+        dtype = torch.get_autocast_dtype(device)
+    elif weight.dtype != dtype:
+        raise ValueError(
+            f"head_weight must have the dtype of hidden_states, {dtype}, "
+            f"got {weight.dtype}"
+        )
+    if dtype == torch.float16:
+        raise ValueError(
+            "hidden_states must not be multiplied in float16, where the gradients of "
+            "rare tokens become 0: use bfloat16 or float32"
+        )
+    return dtype
+
+
+def _check_inputs(
+    hidden: Tensor,
+    weight: Tensor,
+    ids: Tensor,
+    entropy_weights: Tensor | None,
+    skip: Tensor | None,
+) -> None:
+    """Raise ValueError, naming the argument, for what does not fit together."""
+    check_shape("hidden_states", hidden, (None, None))
+    check_float("hidden_states", hidden)
+    check_shape("head_weight", weight, (None, hidden.shape[1]))
+    check_float("head_weight", weight)
+    check_shape("completion_ids", ids, (len(hidden),))
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(f"completion_ids must be integers, got {ids.dtype}")
+    named = {"head_weight": weight, "completion_ids": ids}
+    if skip is not None:
+        check_shape("skip", skip, ids.shape)
+        if skip.dtype != torch.bool:
+            raise ValueError(f"skip must be bool, got {skip.dtype}")
+        named["skip"] = skip
+    if entropy_weights is not None:
+        check_shape("entropy_weights", entropy_weights, ids.shape)
+        check_float("entropy_weights", entropy_weights)
+        check_finite("entropy_weights", entropy_weights)
+        named["entropy_weights"] = entropy_weights
+    for name, tensor in named.items():
+        if tensor.device != hidden.device:
+            raise ValueError(
+                f"{name} must be on the device of hidden_states, {hidden.device}, "
+                f"got {tensor.device}"
+            )
+    if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(weight):
+        raise ValueError(
+            f"completion_ids must lie in [0, {len(weight)}), "
+            f"got {int(ids.min())} to {int(ids.max())}"
+        )
+    if skip is not None and entropy_weights is not None:
+        if bool((entropy_weights[skip] != 0).any()):
+            raise ValueError("entropy_weights must be 0 where skip is true")
