@@ -58,7 +58,7 @@ def tiny_policy(
     *,
     seed: int = 0,
     steps: int = 200,
-    learning_rate: float = 8e-3,
+    learning_rate: float = 5e-3,
     progress: bool = False,
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """A small Llama pretrained on the task's noisy demonstrations: (model, tokenizer).
@@ -89,19 +89,19 @@ def tiny_policy(
 
 
 def _rate(progress: float) -> float:
-    """Share of the peak learning rate: up over 5 % of the steps, down over 30 %."""
-    return min(1.0, 0.1 + 18 * progress, (1.02 - progress) / 0.3)
+    """Share of the peak learning rate: up over 5 % of the steps, down over 50 %."""
+    return min(1.0, 0.1 + 18 * progress, (1.02 - progress) / 0.5)
 
 
 def _noise(progress: float) -> float:
-    """Curriculum: 0 up to 15 % of the steps, 1/2 at 45 %, 1 from 50 % on.
+    """Curriculum: 0 up to 15 % of the steps, 1/2 at 50 %, 1 from 70 % on.
 
-    With the noise from the start the sums stay at chance for thousands of steps;
+    With the noise from the start the sums stay at chance for hundreds of steps;
     learnt clean first, they survive it.
     """
-    if progress < 0.45:
-        return max(0.0, (progress - 0.15) / 0.6)
-    return min(1.0, 0.5 + (progress - 0.45) * 10)
+    if progress < 0.5:
+        return max(0.0, (progress - 0.15) / 0.7)
+    return min(1.0, 0.5 + (progress - 0.5) * 2.5)
 
 
 def _tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:

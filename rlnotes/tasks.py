@@ -187,7 +187,7 @@ class ScratchAddition:
     response is some thinking dots without content, the answer, bare or in brackets,
     and the end-of-sequence character `;`. `demonstrations` are the noisy data from
     which the base policy learns: too many dots, brackets now and then, and an answer
-    that is often one off, most often when the sum carries.
+    that is often wrong, most often when the sum carries.
     """
 
     name: str = "scratch-addition"
@@ -216,7 +216,7 @@ class ScratchAddition:
         noise ∈ [0, 1] is a curriculum: at 0 the bare right digit; up to 1/2 dots and
         brackets come in, from 1/2 to 1 the errors. At 1: up to 6 dots, one time in
         twenty up to 12, the larger of two draws; brackets around 35 %; the digit right
-        in 35 % of the sums below ten and 5 % of those that carry, else one off. All
+        in 50 % of the sums below ten and 30 % of those that carry, else any other. All
         pairs occur: what is held out is held out from RL, not from the base policy.
         """
         return [
@@ -226,8 +226,8 @@ class ScratchAddition:
 
     def _response(self, total: int, rng: random.Random, noise: float) -> str:
         habit, error = min(1.0, 2 * noise), max(0.0, 2 * noise - 1)
-        slips = rng.random() < error * (0.65 if total < 10 else 0.95)
-        digit = (total + (rng.choice((1, 9)) if slips else 0)) % 10
+        slips = rng.random() < error * (0.5 if total < 10 else 0.7)
+        digit = (total + (rng.randint(1, 9) if slips else 0)) % 10
         longest = 12 if rng.random() < 0.05 * error else round(6 * habit)
         dots = max(rng.randint(0, longest), rng.randint(0, longest))
         bracketed = rng.random() < 0.35 * habit
