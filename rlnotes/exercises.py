@@ -31,7 +31,11 @@ from rlnotes.objectives import (
     token_weights,
     value_loss,
 )
-from rlnotes.shaping import conditioned_rewards
+from rlnotes.shaping import (
+    conditioned_rewards,
+    informative_groups,
+    soft_overlong_punishment,
+)
 from rlnotes.validation import check_choice
 from rlnotes.worked_group import worked_group
 
@@ -155,6 +159,67 @@ def _grpo_5() -> Hints:
     stopped = torch.autograd.grad(loss, leaf)[0] == 0
     hint = "each row has one such token: Â > 0 stops above the range, Â < 0 below it"
     yield _gives(stopped, ratio, advantages, 0.2), hint
+
+
+def _dapo_1() -> Hints:
+    """(p_old, ε_high) → probability up to which a token with Â > 0 has a gradient."""
+    rare, common = torch.tensor([0.01, 0.2]), torch.tensor([0.01, 0.7, 0.9])
+    hint = "the clip stops the ratio at 1 + ε_high, so the probability at that × p_old"
+    yield _gives(1.28 * rare, rare, 0.28), hint
+    expected = torch.tensor([0.012, 0.84, 1.0])
+    yield _gives(expected, common, 0.2), "right for rare tokens; none goes above 1"
+
+
+def _dapo_2() -> Hints:
+    """(p, G) → completions to sample, on average, for one group that is kept."""
+    for p, size in ((0.5, 2), (0.1, 4), (0.9, 16)):
+        hint = f"for p={p}, G={size}: all right has chance p^G, all wrong (1 − p)^G"
+        yield _gives(size / (1 - p**size - (1 - p) ** size), p, size), hint
+
+
+def _dapo_3() -> Hints:
+    """(mask, G) → (N,) share of each completion in the loss, by Eq 8 as written."""
+    one = (torch.arange(9) < torch.tensor([[3], [9]])).long()
+    two = (torch.arange(9) < torch.tensor([[3], [9], [1], [1]])).long()
+    for mask, hint in (
+        (one, "one prompt: its tokens over all tokens of its group"),
+        (two, "one prompt is right; with two, each prompt has the same share"),
+    ):
+        weights = token_weights(mask, loss_type="dapo_prompt", num_generations=2)
+        yield _gives(weights.sum(1), mask, 2), hint
+
+
+def _dapo_4() -> Hints:
+    """(accuracies 0/1, lengths, L_max, L_cache) → DAPO's reward, in [−2, 1]."""
+    right, lengths = torch.tensor([1.0, 0, 1, 0]), torch.tensor([80.0, 100, 105, 120])
+    for count, hint in (
+        (1, "a right and short one gets 1"),
+        (2, "R_acc is ±1 (Eq 7), so a wrong and short one gets −1"),
+        (3, "the penalty starts at L_max − L_cache and reaches −1 at L_max"),
+        (4, "beyond L_max the penalty stays at −1"),
+    ):
+        accuracies, tokens = right[:count], lengths[:count]
+        expected = (
+            2 * accuracies
+            - 1
+            + soft_overlong_punishment(
+                tokens, max_completion_len=110, soft_punish_cache=10
+            )
+        )
+        yield _gives(expected, accuracies, tokens, 110, 10), hint
+
+
+def _dapo_5() -> Hints:
+    """(shaped rewards ±1 + R_length (N,), G) → which groups to keep, (P,) bool."""
+    cases = (
+        ([1.0, -1, 1, -1], "one right and one wrong: keep, the same: drop"),
+        ([-1.0, -2, -1.5, -1, 1, 0.5, 0.25, 1], "unequal rewards of one kind: drop"),
+        ([0.0, -1, 1, -2], "with R_length a right one has R ≥ 0, a wrong one R ≤ −1"),
+    )
+    for values, hint in cases:
+        rewards = torch.tensor(values)
+        expected = informative_groups((rewards > -0.5).float(), 2)
+        yield _gives(expected, rewards, 2), hint
 
 
 def _gdpo_1() -> Hints:
@@ -365,6 +430,12 @@ EXERCISES: dict[str, Callable[[], Hints]] = {
     "grpo-3": _grpo_3,
     "grpo-4": _grpo_4,
     "grpo-5": _grpo_5,
+    # 05_dapo
+    "dapo-1": _dapo_1,
+    "dapo-2": _dapo_2,
+    "dapo-3": _dapo_3,
+    "dapo-4": _dapo_4,
+    "dapo-5": _dapo_5,
     # 06_gdpo
     "gdpo-1": _gdpo_1,
     "gdpo-2": _gdpo_2,

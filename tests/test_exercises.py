@@ -80,6 +80,20 @@ def only_the_first(rewards, k, on, threshold):
     )
 
 
+def zero_one_with_punishment(accuracies, lengths, limit, cache):
+    return accuracies + rlnotes.soft_overlong_punishment(
+        lengths, max_completion_len=limit, soft_punish_cache=cache
+    )
+
+
+def unbounded_punishment(accuracies, lengths, limit, cache):
+    return 2 * accuracies - 1 + ((limit - cache - lengths) / cache).clamp(max=0)
+
+
+def unequal_rewards(rewards, num_generations):
+    return rlnotes.informative_groups(rewards, num_generations, rule="std")
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "hint"),
     [
@@ -91,6 +105,14 @@ def only_the_first(rewards, k, on, threshold):
         ("grpo-4", lambda m, length: m / m.sum(), "changed the weights"),
         ("grpo-4", lambda m, length: m / length, "rows times"),
         ("grpo-5", one_sided_clip, "each row has one"),
+        ("dapo-1", lambda p, high: (1 + high) * p, "none goes above 1"),
+        ("dapo-1", lambda p, high: p + high, "× p_old"),
+        ("dapo-2", lambda p, g: g / (1 - p**g), "all wrong"),
+        ("dapo-3", lambda m, g: m.sum(1) / m.sum(), "each prompt has"),
+        ("dapo-4", zero_one_with_punishment, "±1"),
+        ("dapo-4", unbounded_punishment, "stays at −1"),
+        ("dapo-5", unequal_rewards, "of one kind"),
+        ("dapo-5", lambda r, g: (r > 0).view(-1, g).sum(1) == 1, "R ≥ 0"),
         ("gdpo-1", sum_then_normalize, "add the columns"),
         (
             "gdpo-2",
