@@ -132,18 +132,19 @@ def plot_runs(
     by: str = "algorithm",
     columns: int = 3,
     smooth: int = 1,
+    colors: Mapping[str, str] = ALGORITHM_COLORS,
 ) -> Figure:
     """Mean over seeds with the range from lowest to highest, one color per `by`.
 
     `runs` is `recording.load_runs(...)`; `smooth` averages that many steps and is
-    written on the axis. Seeds are counted in the legend: a band of one is no band.
+    written on the axis; `colors` maps the values of `by` to colors. Seeds are counted in the legend: a band of one is no band.
     """
     figure, axes = _panels(len(keys), columns)
     for panel, key in zip(axes, keys, strict=True):
         for name, group in runs.groupby(by, sort=False):
             table = group.pivot_table(index="step", columns="seed", values=key)
             table = table.rolling(smooth, min_periods=1).mean()
-            color = ALGORITHM_COLORS.get(str(name))
+            color = colors.get(str(name))
             label = f"{name} ({table.shape[1]} seeds)"
             (line,) = panel.plot(
                 table.index, table.mean(axis=1), color=color, label=label
