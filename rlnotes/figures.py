@@ -137,7 +137,8 @@ def plot_runs(
     """Mean over seeds with the range from lowest to highest, one color per `by`.
 
     `runs` is `recording.load_runs(...)`; `smooth` averages that many steps and is
-    written on the axis; `colors` maps the values of `by` to colors. Seeds are counted in the legend: a band of one is no band.
+    written on the axis; `colors` maps the values of `by` to colors. Seeds are counted
+    in the legend: a band of one is no band.
     """
     figure, axes = _panels(len(keys), columns)
     for panel, key in zip(axes, keys, strict=True):
