@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rlnotes.fused_chunks import Call, TokenLoss, value_and_slopes
 from rlnotes.validation import check_finite, check_float, check_range, check_shape
@@ -226,10 +225,14 @@ class _FusedHead(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, grad_loss: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, Tensor | None, None]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "a fused loss has no second derivative: call backward() without "
+                "create_graph=True, or take the plain logits"
+            )
         d_hidden, d_weight = ctx.saved_tensors
         # dL/dL = 1 in a plain loss.backward(): dW, as large as the head, is not copied
         if bool(grad_loss != 1):
