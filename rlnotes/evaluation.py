@@ -128,7 +128,8 @@ def summarize(
             (groups.amax(1) == groups.amin(1)).float().mean()
         ),
         "entropy": float(masked_mean(rollouts.entropies, rollouts.completion_mask)),
-        "num_tokens": float(lengths.sum()),
+        "num_tokens": float(learner.num_tokens),
+        "num_completions": float(learner.num_completions),
         "completions/mean_length": float(lengths.mean()),
         "completions/min_length": float(lengths.min()),
         "completions/max_length": float(lengths.max()),

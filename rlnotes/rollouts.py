@@ -51,6 +51,13 @@ class Rollouts:
         """Tokens in each completion, eos included, (N,)."""
         return self.completion_mask.sum(1)
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens read and written, the prompt once a completion, as TRL counts them."""
+        return int(self.prompt_mask.sum()) * self.num_generations + int(
+            self.completion_mask.sum()
+        )
+
     def select(self, groups: Sequence[int]) -> Rollouts:
         """The rollouts of the given prompts, in that order."""
         index = torch.as_tensor(list(groups), dtype=torch.long)
@@ -294,7 +301,7 @@ def sample_informative(
         batch += 1
         groups += len(informative)
         completions += len(rollouts)
-        tokens += int(rollouts.lengths.sum())
+        tokens += rollouts.num_tokens
         good = informative.nonzero().flatten().tolist()[: num_prompts - found]
         found += len(good)
         if good:

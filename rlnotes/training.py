@@ -160,10 +160,14 @@ def collect(
 
     if not config.dynamic_sampling:
         rollouts, _ = sample(0)
+        learner.num_tokens += rollouts.num_tokens
+        learner.num_completions += len(rollouts)
         return rollouts, score(rollouts, reward_funcs), {}
     rollouts, account = sample_informative(
         sample, config.num_prompts, max_resample_times=config.max_resample_times
     )
+    learner.num_tokens += account.tokens
+    learner.num_completions += account.completions
     costs = {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
     return rollouts, score(rollouts, reward_funcs), costs
 

@@ -44,6 +44,10 @@ class Learner:
     critic: Critic | None = None
     optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
     updates: int = 0
+    num_tokens: int = 0
+    """Read and written so far, resampled batches included (TRL's key)."""
+    num_completions: int = 0
+    """Sampled so far, resampled ones included: the honest x-axis of a comparison."""
 
     @classmethod
     def create(cls, config: Config, policy: Policy) -> Learner:

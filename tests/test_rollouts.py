@@ -45,6 +45,12 @@ def test_shapes_and_masks(policy, task):
     assert r.truncated.any() and not r.truncated.all()
 
 
+def test_tokens_are_counted_with_the_prompt_of_each_completion(policy):
+    r = rollouts_of(policy, MIXED, num_generations=2)
+    prompts = sum(len(t.prompt) for t in MIXED)
+    assert r.num_tokens == 2 * prompts + int(r.lengths.sum())
+
+
 def test_the_first_eos_counts_even_where_pad_is_eos(policy, task):
     policy.tokenizer.pad_token = policy.tokenizer.eos_token
     r = rollouts_of(policy, MIXED)
@@ -175,7 +181,7 @@ def test_dynamic_sampling_fills_the_batch_with_informative_groups(policy):
     assert (account.batches, account.groups_sampled) == (2, 6)
     assert account.groups_informative == 3 and account.completions == 24
     assert account.tokens == sum(
-        int(rollouts_of(policy, MIXED, seed=k).lengths.sum()) for k in (0, 1)
+        rollouts_of(policy, MIXED, seed=k).num_tokens for k in (0, 1)
     )
 
 
