@@ -250,7 +250,7 @@ _NVLABS_VERL = Convention(
 _NEMO = Convention(
     name="nemo",
     source="NVIDIA-NeMo/RL 7ea279a",
-    gae=_keywords(gamma=1.0, lam=1.0, masked="carry"),
+    gae=_keywords(gamma=1.0, lam=0.95, masked="carry"),
     whiten=_keywords(correction=1, eps=1e-8, shift_mean=True),
     value=_keywords(cliprange_value=None),
     group_advantage=_keywords(  # A2, B4: leave-one-out mean and std by default

@@ -11,8 +11,6 @@ from torch.testing import assert_close
 
 from rlnotes.objectives import policy_loss
 
-pytest.importorskip("liger_kernel")
-
 LENGTHS = {"full": [5, 5, 5], "ragged": [5, 2, 3], "empty row": [3, 0, 5]}
 CLIPS = {
     "epsilon": {"epsilon": 0.2},
@@ -29,9 +27,8 @@ MAX_LENGTH = 7
 
 @pytest.fixture(scope="module")
 def liger_loss():
-    from liger_kernel.chunked_loss import LigerFusedLinearGRPOLoss
-
-    return LigerFusedLinearGRPOLoss
+    losses = pytest.importorskip("liger_kernel.chunked_loss")
+    return losses.LigerFusedLinearGRPOLoss
 
 
 def make_batch(lengths):

@@ -506,11 +506,13 @@ def test_value_loss(value, old, target, keywords, loss):
 def test_value_loss_is_a_mean_over_tokens():
     values = T([[1.0, 2.0], [3.0, 9.0]], requires_grad=True)
     targets = torch.zeros(2, 2, requires_grad=True)
-    loss = value_loss(values, values, targets, T([[1, 1], [1, 0]]))
+    old = values.detach().clone().requires_grad_()
+    loss = value_loss(values, old, targets, T([[1, 1], [1, 0]]))
     assert loss.item() == pytest.approx((1 + 4 + 9) / 6)
     loss.backward()
     assert_close(values.grad, T([[1.0, 2.0], [3.0, 0.0]]) / 3)
     assert targets.grad is None
+    assert old.grad is None
 
 
 def test_value_loss_of_half_precision_is_float32():
