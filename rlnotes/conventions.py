@@ -217,7 +217,7 @@ _NVLABS_TRL = Convention(
 
 _NVLABS_VERL = Convention(
     name="nvlabs_verl",
-    source="NVlabs/GDPO b080e63, the fork of verl",
+    source="NVlabs/GDPO b080e63, the fork of verl (0.2 or older)",
     gae=_keywords(gamma=1.0, lam=1.0, masked="zero"),  # read padding values too: B21
     whiten=_keywords(correction=1, eps=1e-8, shift_mean=True),
     value=_keywords(cliprange_value=0.5),
@@ -229,7 +229,6 @@ _NVLABS_VERL = Convention(
         singleton="raw",
         none_rewards="error",
     ),
-    leave_one_out=_keywords(singleton="raw", none_rewards="error"),
     decoupled=_keywords(  # A9; exactly two rewards, weights not implemented
         correction=1,
         eps=1e-6,
@@ -240,11 +239,12 @@ _NVLABS_VERL = Convention(
         singleton="raw",
         none_rewards="error",
     ),
-    ratio=_CLAMP_20,
-    clip=_keywords(epsilon=0.2, epsilon_high=0.2, delta=3.0, delta_rule="negative"),
-    kl=_keywords(estimator="k3", gradient="autodiff", clamp=(20.0, 10.0)),
-    aggregation=_keywords(loss_type="dapo", count_empty=False),
-    dynamic_sampling=_keywords(rule="std", keep_singletons=True),
+    # Losses as in verl 0.2, whose eos_mask keywords the fork still uses: no clamp of
+    # the ratio, no dual clip, no dynamic sampling, token mean per micro-batch
+    ratio=_NO_CLAMP,
+    clip=_keywords(epsilon=0.2, epsilon_high=None, delta=None, delta_rule="negative"),
+    kl=_keywords(estimator="k3", gradient="autodiff", clamp=(float("inf"), 10.0)),
+    aggregation=_keywords(loss_type="bnpo", count_empty=True),
 )
 
 _NEMO = Convention(
@@ -273,6 +273,7 @@ _NEMO = Convention(
     ),
     ratio=_NO_CLAMP,
     clip=_keywords(epsilon=0.2, epsilon_high=0.2, delta=None, delta_rule="negative"),
+    cispo=_keywords(epsilon_high=1.2, epsilon=0.2),
     kl=_keywords(estimator="k3", gradient="autodiff", clamp=(20.0, 10.0)),
     aggregation=_keywords(loss_type="dapo", count_empty=False),  # global valid tokens
     overlong_filter=_keywords(count_empty=False),  # A6
