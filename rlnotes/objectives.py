@@ -391,8 +391,7 @@ def per_token_policy_loss(
     if loss_type == "cispo":
         if epsilon_high is None:
             raise ValueError('epsilon_high must be given for loss_type="cispo"')
-        logps = per_token_logps.masked_fill(outside, 0.0)
-        loss = cispo_loss(ratio, logps, advantages, epsilon_high=epsilon_high)
+        loss = cispo_loss(ratio, per_token_logps, advantages, epsilon_high=epsilon_high)
     else:
         loss = clipped_surrogate_loss(
             ratio,

@@ -364,6 +364,10 @@ def test_gdpo_with_one_reward():
         correct, 4, eps=1e-4, single_reward="grpo", reward_weights=[-2.0]
     )
     assert_close(minus, -grpo, atol=0, rtol=0)
+    nothing = decoupled_advantages(
+        correct, 4, single_reward="grpo", reward_weights=[0.0]
+    )
+    assert nothing.eq(0).all()
 
 
 def test_gdpo_weights_come_after_the_normalization():
