@@ -2,11 +2,17 @@
 
 import math
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import cycle, islice
 from typing import Any
 
-from rlnotes.tasks import Task, check_sample, is_number, last_number, stable_hash
+from rlnotes.tasks import (
+    Task,
+    check_sample,
+    is_number,
+    last_number,
+    stable_hash,
+)
 
 # Scorers that call eval or sympy.parse_expr on the model's text: only an answer of this
 # form may reach them. None: no form is safe (powers can run for ever, or, for
@@ -30,16 +36,17 @@ _SAFE_ANSWERS: dict[str, str | None] = {
 class ReasoningGym:
     """A reasoning-gym dataset as a task set; its own `score_answer` verifies.
 
-    Held-out questions come from dataset seed 0, training questions from seeds derived
-    from (seed, step), far away from it; a question that is held out is skipped, and a
-    batch repeats none while the dataset has more. Questions are compared as text:
-    that 3 + 7 is 7 + 3 is not known here.
+    Held-out tasks are the distinct questions among the first 64 of dataset seed 0 (a
+    quarter of them where fewer than 48 are distinct: a small dataset). Training
+    tasks come from dataset seeds derived from (seed, step), far away from 0, and skip
+    what is held out; a batch repeats none while the dataset has more. Questions are
+    compared as text: that 3 + 7 is 7 + 3 is not known here.
 
     Raises ValueError on an unknown dataset, wrong options, or a dataset whose scorer
     would evaluate the model's text as code; ImportError without reasoning_gym.
     """
 
-    _HELD_OUT_COUNT = 64
+    _HELD_OUT_DRAWS = 64
     _FIRST_TRAIN_SEED = 2**20
 
     def __init__(self, dataset: str, **options: Any) -> None:
@@ -47,22 +54,25 @@ class ReasoningGym:
         self.name = f"reasoning_gym/{dataset}"
         self._dataset, self._options = dataset, options
         self._source = lru_cache(maxsize=8)(self._new_source)
-        self._questions: set[str] = set()
+        self._entry = lru_cache(maxsize=4096)(self._new_entry)
         try:
-            self._held_out = self._draw(0, self._HELD_OUT_COUNT)
+            self._source(0)
         except (TypeError, AssertionError) as error:
             raise ValueError(f"{self.name}: options {options}: {error}") from error
-        self._questions = {task.columns["question"] for task in self._held_out}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name and options."""
         return _rebuild, (self._dataset, self._options)
 
     def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
-        """`count` training tasks; repeats only if the dataset has too few questions."""
+        """`count` training tasks; repeats only if the dataset has too few questions.
+
+        Looks at no more than `size` questions of the dataset (an option, 512).
+        """
         check_sample(count, seed, step)
         source_seed = self._FIRST_TRAIN_SEED + stable_hash(f"{seed}/{step}") % 2**31
-        tasks = self._draw(source_seed, count)
+        held_out = {task.columns["question"] for task in self._held_out}
+        tasks = self._draw(source_seed, count, skip=held_out)
         if count and not tasks:
             raise ValueError(
                 f"{self.name}: no question is left beside the held-out ones"
@@ -70,7 +80,7 @@ class ReasoningGym:
         return list(islice(cycle(tasks), count))
 
     def held_out(self) -> list[Task]:
-        """At most 64 fixed tasks (fewer where the dataset repeats its questions)."""
+        """At most 64 fixed tasks, in the dataset's own random order."""
         return list(self._held_out)
 
     def verify(self, completion: str, task: Task) -> float:
@@ -81,14 +91,14 @@ class ReasoningGym:
         """
         if not isinstance(completion, str):
             return 0.0
-        source = self._source(task.columns["source_seed"])
+        source_seed, index = (task.columns[f"source_{k}"] for k in ("seed", "index"))
         candidate = _candidate(completion, task.answer)
         safe = _SAFE_ANSWERS.get(self._dataset)
         if safe is not None and re.fullmatch(safe, candidate) is None:
             return 0.0
         try:
-            entry = source[task.columns["source_index"]]
-            score = float(source.score_answer(candidate, entry))
+            entry = self._entry(source_seed, index)
+            score = float(self._source(source_seed).score_answer(candidate, entry))
         except Exception:  # a scorer that chokes on a text has not found it right
             return 0.0
         return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
@@ -100,18 +110,27 @@ class ReasoningGym:
             self._dataset, **{"size": 512, **self._options}, seed=seed
         )
 
-    def _draw(self, source_seed: int, count: int) -> list[Task]:
-        """Up to `count` tasks with distinct questions, none of them held out."""
-        source, seen = self._source(source_seed), set(self._questions)
-        tasks: list[Task] = []
-        for index in range(max(len(source), count)):
+    def _new_entry(self, source_seed: int, index: int) -> dict[str, Any]:
+        return self._source(source_seed)[index]
+
+    @cached_property
+    def _held_out(self) -> list[Task]:
+        draws = range(min(self._HELD_OUT_DRAWS, len(self._source(0))))
+        tasks = [_task(self._entry(0, index), 0, index) for index in draws]
+        distinct = list({task.columns["question"]: task for task in tasks}.values())
+        small = len(distinct) < 0.75 * len(draws)
+        return distinct[: max(1, len(distinct) // 4)] if small else distinct
+
+    def _draw(self, source_seed: int, count: int, *, skip: set[str]) -> list[Task]:
+        """Up to `count` tasks with distinct questions, none of them in `skip`."""
+        seen, tasks = set(skip), list[Task]()
+        for index in range(len(self._source(source_seed))):
             if len(tasks) == count:
                 break
-            entry = source[index]
-            if entry["question"] in seen:
-                continue
-            seen.add(entry["question"])
-            tasks.append(_task(entry, source_seed, index))
+            entry = self._entry(source_seed, index)
+            if entry["question"] not in seen:
+                seen.add(entry["question"])
+                tasks.append(_task(entry, source_seed, index))
         return tasks
 
 

@@ -24,11 +24,18 @@ _MARKUP = re.compile(r"</?(?:think|answer)>|\\[A-Za-z]+")
 
 @lru_cache(maxsize=65536)
 def _script(character: str) -> str | None:
-    """Script of a letter, "" for what continues a word, None for all else."""
+    """Script of a letter, "" for what continues a word, None for all else.
+
+    Compatibility forms count as what they stand for (a full-width A is Latin). Done
+    letter by letter: normalizing a whole text can take quadratic time.
+    """
     category = unicodedata.category(character)
-    if category[0] == "M" or character in "'\u2019":
+    if category[0] == "M" or category == "Lm" or character in "'\u2019":
         return ""
-    return unicodedata.name(character, "?").split()[0] if category[0] == "L" else None
+    if category[0] != "L":
+        return None
+    letter = unicodedata.normalize("NFKC", character)[0]
+    return unicodedata.name(letter, "?").split()[0]
 
 
 def share_of_words(text: str, *, language: str) -> float:
@@ -47,7 +54,7 @@ def share_of_words(text: str, *, language: str) -> float:
     scripts = LANGUAGE_SCRIPTS[language]
     words = inside = 0
     current: str | None = None
-    for character in unicodedata.normalize("NFKC", _MARKUP.sub(" ", text)):
+    for character in _MARKUP.sub(" ", text):
         script = _script(character)
         if script == "":
             continue

@@ -17,7 +17,9 @@ from typing import Any
 import torch
 
 from rlnotes.language import share_of_words
+from rlnotes.shaping import soft_overlong_punishment
 from rlnotes.tasks import Task, last_number, verify_number
+from rlnotes.validation import check_range
 
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]
@@ -69,25 +71,26 @@ class _Accuracy:
         answer: Sequence[str],
         **columns: Any,
     ) -> Rewards:
-        rows = len(completions)
-        per_row = {
-            key: values
-            for key, values in columns.items()
-            if isinstance(values, list | tuple) and len(values) == rows
-        }
+        columns.pop("completion_ids", None)
+        rows = range(len(completions))
+        per_row = {k: v for k, v in columns.items() if isinstance(v, list | tuple)}
+        tasks = [
+            Task(prompts[i], str(answer[i]), {k: v[i] for k, v in per_row.items()})
+            for i in rows
+        ]
         return [
-            self.verify(
-                completion_text(completions[i]),
-                Task(prompts[i], answer[i], {k: v[i] for k, v in per_row.items()}),
-            )
-            for i in range(rows)
+            None
+            if answer[i] is None
+            else self.verify(completion_text(completions[i]), tasks[i])
+            for i in rows
         ]
 
 
 def get_accuracy_reward(verify: Callable[[str, Task], float]) -> RewardFunction:
     """Accuracy by a task's own verifier: get_accuracy_reward(task_set.verify).
 
-    R_acc = verify(y, task) ∈ [0, 1]. The log key is "accuracy_reward".
+    R_acc = verify(y, task) ∈ [0, 1]; None where the answer is None. The task is
+    rebuilt from the columns. The log key is "accuracy_reward".
     """
     return _Accuracy(verify)
 
@@ -147,8 +150,7 @@ def get_length_reward(max_length: int) -> RewardFunction:
     |y| counts the tokens of `completion_ids` without padding, the eos included, as
     TRL does. Raises ValueError unless max_length ≥ 1.
     """
-    if max_length < 1:
-        raise ValueError(f"max_length: expected 1 or more tokens, got {max_length}")
+    check_range("max_length", max_length, low=1, integer=True)
     return _Length(max_length)
 
 
@@ -159,15 +161,13 @@ class _SoftOverlongPunishment:
     __name__ = "soft_overlong_punishment_reward"
 
     def __call__(self, completion_ids: Sequence[Any], **kwargs: Any) -> Rewards:
-        return [self._punishment(len(ids)) for ids in completion_ids]
-
-    def _punishment(self, length: int) -> float:
-        expected = self.max_completion_len - self.soft_punish_cache
-        if length <= expected:
-            return 0.0
-        if length > self.max_completion_len:
-            return -1.0
-        return (expected - length) / self.soft_punish_cache
+        lengths = [len(ids) for ids in completion_ids]
+        punishment = soft_overlong_punishment(
+            torch.tensor(lengths, dtype=torch.float64),
+            max_completion_len=self.max_completion_len,
+            soft_punish_cache=self.soft_punish_cache,
+        )
+        return [float(value) for value in punishment]
 
 
 def get_soft_overlong_punishment(
@@ -175,23 +175,15 @@ def get_soft_overlong_punishment(
 ) -> RewardFunction:
     """DAPO's soft overlong punishment, a reward to be added to the accuracy.
 
-    R_length(y) = 0                                |y| ≤ L_max − L_cache
-                = (L_max − L_cache − |y|)/L_cache  L_max − L_cache < |y| ≤ L_max
-                = −1                               |y| > L_max            (DAPO Eq 13)
+    R_length(y) = `shaping.soft_overlong_punishment` of |y|  (DAPO Eq 13)
 
-    Lengths in tokens, the eos included. DAPO: L_max = 20,480, L_cache = 4,096. Raises
-    ValueError unless 0 ≤ soft_punish_cache ≤ max_completion_len and the latter ≥ 1.
+    |y| in tokens of `completion_ids`, the eos included. DAPO: L_max = 20,480 and
+    L_cache = 4,096. Raises ValueError unless 0 ≤ soft_punish_cache ≤
+    max_completion_len and max_completion_len ≥ 1.
     """
-    if max_completion_len < 1:
-        raise ValueError(
-            f"max_completion_len: expected 1 or more tokens, got {max_completion_len}"
-        )
-    if not 0 <= soft_punish_cache <= max_completion_len:
-        raise ValueError(
-            f"soft_punish_cache: expected 0 to max_completion_len = "
-            f"{max_completion_len} tokens, got {soft_punish_cache}"
-        )
-    return _SoftOverlongPunishment(max_completion_len, soft_punish_cache)
+    reward = _SoftOverlongPunishment(max_completion_len, soft_punish_cache)
+    reward(completion_ids=[[]])  # refuses wrong limits here, not in the first step
+    return reward
 
 
 @dataclass(frozen=True)
@@ -257,8 +249,7 @@ def compute_rewards(
         "log_metric": given.pop("log_metric", None) or _ignore,
     }
     for name, values in given.items():
-        if len(values) != rows:
-            raise ValueError(f"{name}: expected {rows} values, got {len(values)}")
+        _check_column(name, values, rows)
     rewards = torch.empty(rows, len(reward_funcs), dtype=torch.float32)
     for k, reward_func in enumerate(reward_funcs):
         values = reward_func(completions=completions, **given, **context)
@@ -266,11 +257,20 @@ def compute_rewards(
     return rewards
 
 
+def _check_column(name: str, values: Any, rows: int) -> None:
+    """Raise ValueError unless `values` is a list or the like of `rows` values."""
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise ValueError(f"{name}: expected a list of {rows} values, got {values!r}")
+    if len(values) != rows:
+        raise ValueError(f"{name}: expected {rows} values, got {len(values)}")
+
+
 def _checked(values: Any, rows: int, name: str) -> torch.Tensor:
-    """The values of one reward as a tensor (N,), or ValueError naming it."""
+    """The values of one reward as a float32 tensor (N,), or ValueError naming it."""
     try:
-        numbers = [math.nan if value is None else float(value) for value in values]
-    except (TypeError, ValueError) as error:
+        values = list(values)
+        numbers = [math.nan if value is None else _number(value) for value in values]
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name}: expected a list of floats: {error}") from error
     if len(numbers) != rows:
         raise ValueError(f"{name}: expected {rows} rewards, got {len(numbers)}")
@@ -281,3 +281,10 @@ def _checked(values: Any, rows: int, name: str) -> torch.Tensor:
                 f"{name}: reward {i} is {values[i]}, not finite in float32"
             )
     return column
+
+
+def _number(value: Any) -> float:
+    """float(value), but a text is no number."""
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{value!r} is a text")
+    return float(value)
