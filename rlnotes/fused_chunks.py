@@ -42,9 +42,7 @@ class Call:
             logps[rows], entropies[rows] = chunk.read(weight)
             loss += chunk.judge(self.token_loss)
             if need_hidden or need_weight:
-                d_rows = chunk.write(weight, d_weight)
-            if d_hidden is not None:
-                d_hidden[rows] = d_rows.to(hidden.dtype)
+                chunk.write(weight, d_hidden, d_weight)
         if d_weight is not None:
             d_weight = d_weight.to(weight.dtype)
         return (loss, logps, entropies), (d_hidden, d_weight)
@@ -77,8 +75,7 @@ class Chunk:
         taken = self.tiles[0].new_zeros(len(self.rows))
         block_lse, block_entropy = taken.new_empty(2, len(self.tiles), len(taken))
         for k, (q, block) in enumerate(self._blocks(weight)):
-            z = (self.hidden @ block.T).to(q.dtype)
-            z *= 1 / self.temperature
+            z = self._logits(block).to(q.dtype)
             top = z.amax(1)
             z -= top[:, None]
             torch.softmax(z, 1, out=q)
@@ -89,51 +86,73 @@ class Chunk:
             block_entropy[k] = log_sum - z.mul_(q).sum(1)
         # share_b = Σ_{v∈b} π_v, and H = Σ_b share_b·(H_b − log share_b)
         self.log_share = block_lse.log_softmax(0)
-        self.share = self.log_share.exp()
         owner = (self.ids // self.block)[None]
         self.logps = taken + self.log_share.gather(0, owner)[0]
-        self.entropies = (self.share * (block_entropy - self.log_share)).sum(0)
+        surprise = block_entropy - self.log_share
+        self.entropies = (self.log_share.exp() * surprise).sum(0)
         check_finite("log-probs of hidden_states and head_weight", self.logps)
         return self.logps, self.entropies
 
     def judge(self, token_loss: TokenLoss) -> Tensor:
-        """Loss of this chunk; keeps its slopes g = dL/dlog π."""
-        loss, self.slopes = value_and_slopes(
+        """Loss of this chunk, and its slopes g = dL/dlog π.
+
+        A token without slope (clipped, Â = 0) and without bonus leaves the chunk here:
+        two thirds of its work are not needed.
+        """
+        loss, slopes = value_and_slopes(
             "token_loss",
             lambda logps: token_loss(logps, self.rows),
             self.logps,
             shape=self.logps.shape,
         )
-        return loss if self.bonus is None else loss - self.bonus @ self.entropies
+        alive = slopes != 0
+        if self.bonus is not None:
+            loss -= self.bonus @ self.entropies
+            alive |= self.bonus != 0
+            self.bonus = self.bonus[alive] / self.temperature
+        self.slopes = slopes[alive] / self.temperature
+        self.alive = alive.nonzero()[:, 0]
+        self.rows, self.ids = self.rows[alive], self.ids[alive]
+        self.hidden, self.entropies = self.hidden[alive], self.entropies[alive]
+        self.log_share = self.log_share[:, alive]
+        return loss
 
-    def write(self, weight: Tensor, d_weight: Tensor | None) -> Tensor:
-        """Second pass: dL/dz over the tiles, its products into dW; returns dh.
-
-        dL/dz = (g·(1[y] − π) + bonus·π·(log π + H)) / temperature
-        """
-        d_hidden = self.tiles[0].new_zeros(self.hidden.shape)
-        slopes = self.slopes / self.temperature
-        for k, (tile, block) in enumerate(self._blocks(weight)):
-            self._overwrite(k, tile, slopes)
-            d_z = tile.to(self.hidden.dtype)
-            _add_product(d_hidden, d_z, block)
+    def write(
+        self, weight: Tensor, d_hidden: Tensor | None, d_weight: Tensor | None
+    ) -> None:
+        """Second pass: dL/dz of each block, and its products into dh and dW."""
+        d_rows = self.tiles[0].new_zeros(self.hidden.shape)
+        for k, (q, block) in enumerate(self._blocks(weight)):
+            d_z = self._slope_of_logits(k, q.index_select(0, self.alive)).to(
+                self.hidden.dtype
+            )
+            if d_hidden is not None:
+                _add_product(d_rows, d_z, block)
             if d_weight is not None:
                 start = k * self.block
                 _add_product(d_weight[start : start + len(block)], d_z.T, self.hidden)
-        return d_hidden
+        if d_hidden is not None:
+            d_hidden[self.rows] = d_rows.to(d_hidden.dtype)
 
-    def _overwrite(self, k: int, q: Tensor, slopes: Tensor) -> None:
-        """q_b becomes dL/dz of block k, in place."""
-        factor = -slopes
+    def _logits(self, block: Tensor) -> Tensor:
+        """h·Wᵀ/temperature, the division inside the product."""
+        unused = self.hidden.new_zeros(())  # beta = 0
+        return torch.addmm(
+            unused, self.hidden, block.T, beta=0, alpha=1 / self.temperature
+        )
+
+    def _slope_of_logits(self, k: int, q: Tensor) -> Tensor:
+        """q_b becomes dL/dz = (g·(1[y] − π) + bonus·π·(log π + H)) / temperature."""
+        share = self.log_share[k].exp()
+        factor, q_log_q = -self.slopes, None
         if self.bonus is not None:
-            bonus = self.bonus / self.temperature
-            factor = factor + bonus * (self.log_share[k] + self.entropies)
-            q_log_q = torch.xlogy(q, q).mul_((bonus * self.share[k])[:, None])
-        q *= (factor * self.share[k])[:, None]
-        if self.bonus is not None:
+            factor = factor + self.bonus * (self.log_share[k] + self.entropies)
+            q_log_q = torch.xlogy(q, q) * (self.bonus * share)[:, None]
+        q *= (factor * share)[:, None]
+        if q_log_q is not None:
             q += q_log_q
         place, here = self._place(k, q)
-        q.scatter_add_(1, place, torch.where(here, slopes, 0.0)[:, None])
+        return q.scatter_add_(1, place, torch.where(here, self.slopes, 0.0)[:, None])
 
     def _blocks(self, weight: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Each tile with its rows of the head, in the dtype of the products."""

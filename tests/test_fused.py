@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from rlnotes.fused import (
     fused_logps,
@@ -277,6 +278,24 @@ def test_skipped_tokens_meet_neither_the_head_nor_the_objective():
     assert seen == [0, 1, 2, 9, 10, 11, 12]
     assert bool(data.head.grad.isfinite().all())
     assert bool((hidden.grad[skip] == 0).all())
+
+
+@pytest.mark.parametrize("block", [V, 10])
+def test_only_the_products_that_exact_gradients_need(block):
+    """2·H·V operations a token for log π, 4·H·V more where the slope is not 0."""
+    data = batch()
+    objective = token_loss_of(data, epsilon=0.1)
+    moving = int((_slopes(data, objective)[1] != 0).sum())
+    skip = data.advantages == 0
+
+    def in_place_flops(total, left, right, **_):
+        return 2 * left[0] * left[1] * right[1]
+
+    in_place = {torch.ops.aten.addmm_: in_place_flops}
+    for keywords, read in (({}, M), ({"skip": skip}, M - int(skip.sum()))):
+        with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
+            fused(data, objective, chunk_size=4, vocab_block=block, **keywords)
+        assert counter.get_total_flops() == (2 * read + 4 * moving) * H * V
 
 
 def test_all_skipped_is_a_loss_of_zero_with_gradients_of_zero():
