@@ -125,6 +125,7 @@ def kl_penalty(
     if completion_mask is not None:
         keep = check_mask("completion_mask", completion_mask, log_ratio.shape)
         log_ratio = log_ratio.masked_fill(~keep, 0.0)
+    free_log_ratio = log_ratio
     if clamp is not None:
         check_range("clamp[0]", clamp[0], low=0.0, low_open=True)
         check_range("clamp[1]", clamp[1], low=0.0, low_open=True)
@@ -133,7 +134,7 @@ def kl_penalty(
     if clamp is not None:
         value = value.clamp(-clamp[1], clamp[1])
     if gradient == "k2":
-        half_square = 0.5 * log_ratio.square()
+        half_square = 0.5 * free_log_ratio.square()  # as verl: the clamp is not in it
         value = value.detach() + half_square - half_square.detach()
     elif gradient == "importance":
         value = value * _check_ratio(ratio, value)
