@@ -209,7 +209,8 @@ class Config:
             check_choice(
                 "conditioned_reward", self.conditioned_reward, self.reward_funcs
             )
-            check_choice("condition_on", self.condition_on, self.reward_funcs)
+            others = [r for r in self.reward_funcs if r != self.conditioned_reward]
+            check_choice("condition_on", self.condition_on, others)
 
     @property
     def num_prompts(self) -> int:

@@ -80,13 +80,6 @@ def prepare(learner: Learner, rollouts: Rollouts, rewards: Tensor) -> Batch:
     mask = rollouts.completion_mask
     if config.mask_truncated_completions:
         mask = overlong_filter(mask, rollouts.truncated)
-    if config.conditioned_reward is not None:
-        rewards = conditioned_rewards(
-            rewards,
-            conditioned=config.reward_funcs.index(config.conditioned_reward),
-            on=config.reward_funcs.index(config.condition_on),
-            threshold=1.0,
-        )
     batch = Batch(rollouts, rewards, rewards.new_zeros(len(rollouts)), mask)
     with learner.autocast():
         if config.updates_per_step > 1 or config.kl_coef > 0:
@@ -100,10 +93,22 @@ def prepare(learner: Learner, rollouts: Rollouts, rewards: Tensor) -> Batch:
         if learner.critic is not None:
             batch.old_values = predict_values(learner.critic, rollouts)
     if learner.critic is None:
-        batch.advantages = group_advantages(rewards, config)
+        batch.advantages = group_advantages(paid_rewards(rewards, config), config)
     else:
         batch.advantages, batch.returns = critic_advantages(batch, config)
     return batch
+
+
+def paid_rewards(rewards: Tensor, config: Config) -> Tensor:
+    """GDPO Eq 8, where the config asks for it: what is paid; the record keeps r_k."""
+    if config.conditioned_reward is None:
+        return rewards
+    return conditioned_rewards(
+        rewards,
+        conditioned=config.reward_funcs.index(config.conditioned_reward),
+        on=config.reward_funcs.index(config.condition_on),
+        threshold=1.0,
+    )
 
 
 def group_advantages(rewards: Tensor, config: Config) -> Tensor:
@@ -143,7 +148,10 @@ def critic_advantages(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
         kl = kl_k1(batch.old_per_token_logps, batch.ref_per_token_logps)
     mask = batch.rollouts.completion_mask
     rewards = kl_penalized_rewards(
-        weighted_sum(batch.rewards, weights), kl, mask, beta=config.kl_coef
+        weighted_sum(paid_rewards(batch.rewards, config), weights),
+        kl,
+        mask,
+        beta=config.kl_coef,
     )
     advantages, returns = generalized_advantage_estimation(
         rewards, batch.old_values, mask, gamma=config.gamma, lam=config.lam

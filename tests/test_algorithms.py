@@ -90,6 +90,10 @@ def test_numbers_written_as_yaml_text_are_numbers():
             "soft_punish_cache=24 must lie between",
         ),
         ({"conditioned_reward": "length_reward"}, "conditioned_reward must be one of"),
+        (
+            {"algorithm": "gdpo", "conditioned_reward": "accuracy_reward"},
+            "condition_on must be one of",
+        ),
     ],
 )
 def test_refused_before_anything_starts(values, message):

@@ -231,6 +231,22 @@ def test_rewards_that_do_not_apply_are_left_out():
     assert advantages[2] == 0 and advantages[0] > 0 > advantages[1]
 
 
+def test_a_conditioned_reward_is_paid_conditionally_and_recorded_as_it_was(task):
+    config = tiny(
+        "gdpo",
+        conditioned_reward="length_reward",
+        reward_funcs=["accuracy_reward", "length_reward"],
+    )
+    learner = Learner.create(config, random_policy())
+    rollouts, _, _ = collect(learner, task, build_rewards(config, task), 1)
+    rewards = torch.tensor([[0.0, 1.0], [1.0, 1.0]]).repeat(len(rollouts) // 2, 1)
+    batch = prepare(learner, rollouts, rewards)
+    assert torch.equal(batch.rewards, rewards)
+    paid = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).repeat(len(rollouts) // 2, 1)
+    assert torch.equal(batch.advantages, group_advantages(paid, config))
+    assert not torch.equal(batch.advantages, group_advantages(rewards, config))
+
+
 def test_score_passes_the_task_columns_and_unpadded_ids(policy, task):
     tasks = task.sample(2, seed=0, step=0)
     rollouts = generate_rollouts(

@@ -101,10 +101,21 @@ print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 # %%
 task_set = load_task(config.task)
 held_out = task_set.held_out()
-print("train    ", [t.prompt[-1]["content"] if isinstance(t.prompt, list) else t.prompt
-                    for t in task_set.sample(4, seed=config.seed, step=0)])
-print("held out ", [t.prompt[-1]["content"] if isinstance(t.prompt, list) else t.prompt
-                    for t in held_out[:4]], f"… {len(held_out)} in all")
+print(
+    "train    ",
+    [
+        t.prompt[-1]["content"] if isinstance(t.prompt, list) else t.prompt
+        for t in task_set.sample(4, seed=config.seed, step=0)
+    ],
+)
+print(
+    "held out ",
+    [
+        t.prompt[-1]["content"] if isinstance(t.prompt, list) else t.prompt
+        for t in held_out[:4]
+    ],
+    f"… {len(held_out)} in all",
+)
 
 # %% [markdown]
 # ## Before training
@@ -125,7 +136,9 @@ def show(answers, count=8):
     size = answers.sampled.num_generations
     rows = [
         {
-            "question": one.prompt[-1]["content"] if isinstance(one.prompt, list) else one.prompt,
+            "question": one.prompt[-1]["content"]
+            if isinstance(one.prompt, list)
+            else one.prompt,
             "answer": one.answer,
             "completion": " ".join(answers.sampled.texts[i * size].split())[:70],
             "ended": not bool(answers.sampled.truncated[i * size]),
@@ -151,22 +164,34 @@ folder = runs_folder() / run_name(config.to_dict())
 def report(row):
     """One line a step while the run goes on."""
     if row["step"]:
-        print(f"step {row['step']:3d}/{config.max_steps}  reward {row['reward']:.2f}"
-              f"  length {row['completions/mean_length']:5.1f}"
-              f"  entropy {row['entropy']:.2f}  {row['step_time']:.1f} s", flush=True)
+        print(
+            f"step {row['step']:3d}/{config.max_steps}  reward {row['reward']:.2f}"
+            f"  length {row['completions/mean_length']:5.1f}"
+            f"  entropy {row['entropy']:.2f}  {row['step_time']:.1f} s",
+            flush=True,
+        )
 
 
 start = time.perf_counter()
-result = train(config, policy=model, task=task_set, output=folder, overwrite=True,
-               progress=False, on_step=report)
+result = train(
+    config,
+    policy=model,
+    task=task_set,
+    output=folder,
+    overwrite=True,
+    progress=False,
+    on_step=report,
+)
 seconds = time.perf_counter() - start
 metrics = result.metrics
 
 # %%
 steps = metrics[metrics["step"] > 0]
-print(f"{len(steps)} steps in {seconds:.0f} s; mean reward"
-      f" {steps['reward'].iloc[0]:.2f} at the first step,"
-      f" {steps['reward'].iloc[-3:].mean():.2f} over the last three")
+print(
+    f"{len(steps)} steps in {seconds:.0f} s; mean reward"
+    f" {steps['reward'].iloc[0]:.2f} at the first step,"
+    f" {steps['reward'].iloc[-3:].mean():.2f} over the last three"
+)
 
 # %% [markdown]
 # ## What the curves say
@@ -177,10 +202,19 @@ print(f"{len(steps)} steps in {seconds:.0f} s; mean reward"
 # the ratio is one and the clip curves stay at zero: that is arithmetic, not safety.
 
 # %%
-keys = ["reward", "completions/mean_length", "entropy", "frac_reward_zero_std",
-        "completions/clipped_ratio", "grad_norm",
-        "clip_ratio/low_mean", "clip_ratio/high_mean", "step_time"]
-figures.plot_run(steps, keys);
+keys = [
+    "reward",
+    "completions/mean_length",
+    "entropy",
+    "frac_reward_zero_std",
+    "completions/clipped_ratio",
+    "grad_norm",
+    "clip_ratio/low_mean",
+    "clip_ratio/high_mean",
+    "step_time",
+]
+figures.plot_run(steps, keys)
+plt.show()
 
 # %% [markdown]
 # With several rewards their sum hides who moved. Each component has a curve of its own;
@@ -189,7 +223,8 @@ figures.plot_run(steps, keys);
 # %%
 names = [f"rewards/{name}/mean" for name in config.reward_funcs]
 names += [key for key in steps if key.startswith("dynamic_sampling/")][:3]
-figures.plot_run(steps, names);
+figures.plot_run(steps, names)
+plt.show()
 
 # %% [markdown]
 # ## After training
@@ -202,12 +237,18 @@ show(after)
 
 # %%
 first, last = metrics.iloc[0], metrics.iloc[-1]
-labels = {"greedy": "eval/greedy_accuracy", "sampled": "eval/sampled_accuracy",
-          f"pass@{config.eval_samples}": f"eval/pass@{config.eval_samples}",
-          "terminated": "eval/terminated"}
-figures.plot_before_after({k: first[v] for k, v in labels.items()},
-                          {k: last[v] for k, v in labels.items()},
-                          ylabel="share of held-out");
+labels = {
+    "greedy": "eval/greedy_accuracy",
+    "sampled": "eval/sampled_accuracy",
+    f"pass@{config.eval_samples}": f"eval/pass@{config.eval_samples}",
+    "terminated": "eval/terminated",
+}
+figures.plot_before_after(
+    {k: first[v] for k, v in labels.items()},
+    {k: last[v] for k, v in labels.items()},
+    ylabel="share of held-out",
+)
+plt.show()
 
 # %% [markdown]
 # ## What was learnt: stopping, sharpening, or arithmetic?
@@ -225,7 +266,9 @@ figures.plot_before_after({k: first[v] for k, v in labels.items()},
 # %%
 gain = split_gain(before, after, task_set)
 levels = pd.Series(gain).cumsum()
-pd.DataFrame({"part": pd.Series(gain).round(3), "sampled accuracy so far": levels.round(3)})
+pd.DataFrame(
+    {"part": pd.Series(gain).round(3), "sampled accuracy so far": levels.round(3)}
+)
 
 # %%
 figure, axes = plt.subplots(figsize=(6, 2.8))
@@ -233,18 +276,23 @@ bottoms = [0, *levels[:-1]]
 colors = ["#999999", "#56B4E9", "#0072B2", "#D55E00"]
 bars = axes.bar(list(gain), list(gain.values()), bottom=bottoms, color=colors)
 axes.bar_label(bars, [f"{v:+.2f}" for v in gain.values()], padding=2)
-axes.set(ylabel="held-out accuracy (sampled)", ylim=(0, 1.1));
+axes.set(ylabel="held-out accuracy (sampled)", ylim=(0, 1.1))
+plt.show()
 
 # %% [markdown]
 # A second reading needs no cut: questions that the untrained policy *never* answered
 # right, in any of its samples or greedily, and how the trained policy does on them.
+
 
 # %%
 def ever_right(answers):
     """For each held-out question: was any sampled or greedy answer right?"""
     size = answers.sampled.num_generations
     return [
-        any(task_set.verify(t, one) for t in answers.sampled.texts[i * size:(i + 1) * size])
+        any(
+            task_set.verify(t, one)
+            for t in answers.sampled.texts[i * size : (i + 1) * size]
+        )
         or bool(task_set.verify(answers.greedy.texts[i], one))
         for i, one in enumerate(held_out)
     ]
@@ -252,8 +300,10 @@ def ever_right(answers):
 
 out_of_reach = [i for i, right in enumerate(ever_right(before)) if not right]
 now = sum(task_set.verify(after.greedy.texts[i], held_out[i]) for i in out_of_reach)
-print(f"{len(out_of_reach)} of {len(held_out)} questions were never answered right before;"
-      f" greedy now answers {now:.0f} of them right")
+print(
+    f"{len(out_of_reach)} of {len(held_out)} questions were never answered right before;"
+    f" greedy now answers {now:.0f} of them right"
+)
 
 # %% [markdown]
 # ## Where the run lies
