@@ -1,0 +1,180 @@
+"""What every benchmark here shares: fresh processes, peak memory, rounds, results.
+
+A contestant is measured in a process of its own: nobody inherits another's caches,
+and the peak is its own. Rounds go around all contestants, so that a machine that gets
+slower or faster meanwhile does so for all; the median of the rounds is the result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from rlnotes import provenance
+
+RESULTS = Path(__file__).resolve().parent / "results"
+Row = dict[str, Any]
+Task = tuple[str, Any]  # a contestant and a case, hashable
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+}
+
+
+def run_child(script: str, task: Mapping[str, Any], *, threads: int) -> dict[str, Any]:
+    """Run `script --child TASK` in a fresh process; its last line is the result."""
+    limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [sys.executable, script, "--child", json.dumps(task)],
+        env=os.environ | OFFLINE | limits,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{task} failed:\n{done.stderr[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def interleave(
+    tasks: Sequence[Task],
+    rounds: int,
+    measure: Callable[[Task], dict[str, Any]],
+) -> dict[Task, dict[str, float]]:
+    """Measure all tasks in every round; for each task the median of every number.
+
+    Every other round goes backwards: what comes first in one is last in the next.
+    """
+    samples: dict[Task, list[dict[str, Any]]] = {task: [] for task in tasks}
+    with tqdm(total=rounds * len(tasks), unit="run", dynamic_ncols=True) as bar:
+        for index in range(rounds):
+            for task in tasks if index % 2 == 0 else tasks[::-1]:
+                bar.set_postfix_str(str(task[0]))
+                samples[task].append(measure(task))
+                bar.update()
+    return {
+        task: {
+            key: statistics.median(float(sample[key]) for sample in found)
+            for key in found[0]
+        }
+        for task, found in samples.items()
+    }
+
+
+class PeakMemory:
+    """Peak of this process's resident memory above its level at the start, in bytes.
+
+    `with PeakMemory() as memory: …` then `memory.peak`. Linux resets its high-water
+    mark when 5 is written to /proc/self/clear_refs; without that, `peak` is NaN.
+    """
+
+    peak: float = float("nan")
+
+    def __enter__(self) -> PeakMemory:
+        gc.collect()
+        _return_free_memory()
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+            self._start: int | None = _status("VmRSS")
+        except OSError:
+            self._start = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._start is not None:
+            self.peak = _status("VmHWM") - self._start
+
+
+def compare(
+    case: str, unit: str, ours: float, peers: Mapping[str, float], digits: int = 4
+) -> list[Row]:
+    """One row for each peer: ours, theirs and the ratio ours / peer."""
+
+    def short(value: float) -> float:
+        return float(f"{value:.{digits}g}")
+
+    return [
+        {
+            "case": case,
+            "ours": short(ours),
+            "peer": short(peer),
+            "peer_name": name,
+            "ratio": short(ours / peer),
+            "unit": unit,
+        }
+        for name, peer in peers.items()
+    ]
+
+
+def write_results(
+    name: str, rows: Sequence[Row], *, method: str, packages: Sequence[str] = ()
+) -> Path:
+    """Write `benchmarks/results/<name>.json` with command, commit and machine."""
+    commit = provenance.describe_commit()
+    versions = provenance.package_versions()
+    for package in packages:
+        versions |= _version(package)
+    record = {
+        "command": "python " + provenance.command_line(sys.argv),
+        "commit": commit["commit"] + ("+changes" if commit["dirty"] else ""),
+        "hardware": {
+            "cpu": provenance.cpu_model(),
+            "cores": os.cpu_count(),
+            "platform": f"{platform.system()} {platform.machine()}",
+            "load_average": round(os.getloadavg()[0], 2),
+        },
+        "versions": versions,
+        "method": method,
+        "rows": list(rows),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Print the rows with aligned columns."""
+    columns = ("case", "peer_name", "ours", "peer", "ratio", "unit")
+    cells = [columns, *(tuple(str(row[c]) for c in columns) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(padded).rstrip())
+
+
+def _status(key: str) -> int:
+    """A line of /proc/self/status, given there in KiB, as bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"no {key} in /proc/self/status")
+
+
+def _return_free_memory() -> None:
+    """Give freed memory back to the system, or it would hide the next allocation."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):  # not glibc
+        pass
+
+
+def _version(package: str) -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return {package: version(package)}
+    except PackageNotFoundError:
+        return {}
