@@ -2,9 +2,9 @@
 
     group_relative_advantages(rewards, 8, **CONVENTIONS["verl"].group_advantage)
 
-Letters in the comments are sections of `docs/differences.md`'s source reading:
-A1 GAE, A2 group advantage, A3 clip, A4 aggregation, A5 KL, A6 and A7 overlong,
-A8 dynamic sampling, A9 GDPO. None stands for "not implemented there".
+Numbers B1 to B24 in the comments are rows of `docs/differences.md`, which executes
+them; A1 GAE, A2 group advantage, A3 clip, A4 aggregation, A5 KL, A6 and A7 overlong,
+A8 dynamic sampling and A9 GDPO are its topics. None is "not implemented there".
 """
 
 from collections.abc import Mapping
@@ -76,6 +76,9 @@ class Convention:
 _NO_CLAMP = _keywords(level="token", max_log_ratio=None)
 _CLAMP_20 = _keywords(level="token", max_log_ratio=20.0)
 _K3 = _keywords(estimator="k3", gradient="autodiff", clamp=None)
+# Only the value is clamped there. 80 changes no number, as k3 is beyond 10 long before,
+# but keeps e^d finite in float32, where their gradient is NaN from d = 89 on
+_K3_CLAMP_10 = _keywords(estimator="k3", gradient="autodiff", clamp=(80.0, 10.0))
 
 _PAPER = Convention(
     name="paper",
@@ -243,7 +246,7 @@ _NVLABS_VERL = Convention(
     # the ratio, no dual clip, no dynamic sampling, token mean per micro-batch
     ratio=_NO_CLAMP,
     clip=_keywords(epsilon=0.2, epsilon_high=None, delta=None, delta_rule="negative"),
-    kl=_keywords(estimator="k3", gradient="autodiff", clamp=(float("inf"), 10.0)),
+    kl=_K3_CLAMP_10,
     aggregation=_keywords(loss_type="bnpo", count_empty=True),
 )
 
@@ -298,7 +301,7 @@ _OPENRLHF = Convention(
     leave_one_out=_keywords(singleton="error", none_rewards="error"),
     ratio=_CLAMP_20,
     clip=_keywords(epsilon=0.2, epsilon_high=0.2, delta=None, delta_rule="negative"),
-    kl=_keywords(estimator="k3", gradient="autodiff", clamp=(float("inf"), 10.0)),
+    kl=_K3_CLAMP_10,
     aggregation=_keywords(loss_type="dapo", count_empty=False),
     overlong=_keywords(bounded=True),  # times a penalty factor
     dynamic_sampling=_keywords(rule="open_interval", keep_singletons=False),

@@ -132,6 +132,8 @@ def kl_penalty(
         log_ratio = log_ratio.clamp(-clamp[0], clamp[0])
     value = _ESTIMATORS[estimator](-log_ratio, torch.zeros_like(log_ratio))
     if clamp is not None:
+        # An infinite value would pass the clamp, with a gradient of NaN
+        check_finite("KL of per_token_logps and ref_per_token_logps", value)
         value = value.clamp(-clamp[1], clamp[1])
     if gradient == "k2":
         half_square = 0.5 * free_log_ratio.square()  # as verl: the clamp is not in it

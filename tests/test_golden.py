@@ -545,3 +545,18 @@ def test_nemo_leave_one_out_divides_by_rounding_noise():
     assert ours[-1].item() == pytest.approx(0.3)
     agree(ours[:-1], theirs["0.7"][:-1], rtol=1e-4)
     assert theirs["0.5"][-1] == 0.5  # exact in binary
+
+
+def test_openrlhf_kl_gradient_is_nan_for_a_token_that_pi_rules_out():
+    """e^d overflows before the clamp; the value is a harmless 10."""
+    theirs = golden("openrlhf")["cases"]["kl_overflow"]
+    assert theirs["kl"] == [10.0, 10.0]
+    assert theirs["gradient"] == ["0.0", "nan"]
+    logps = -torch.tensor([theirs["log_ratio"]])
+    logps.requires_grad_()
+    ours = kl_penalty(logps, torch.zeros(1, 2), **CONVENTIONS["openrlhf"].kl)
+    (gradient,) = torch.autograd.grad(ours.sum(), logps)
+    assert ours.tolist() == [[10.0, 10.0]]
+    assert gradient.tolist() == [[0.0, 0.0]]
+    with pytest.raises(ValueError, match="KL of per_token_logps"):
+        kl_penalty(logps, torch.zeros(1, 2), clamp=(math.inf, 10.0))

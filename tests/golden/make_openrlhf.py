@@ -69,6 +69,19 @@ def kl(estimator: str, logps: str, ref_logps: str) -> dict[str, Any]:
     )
 
 
+def kl_overflow() -> dict[str, list[Any]]:
+    """Gradient of k3 where e^d is just inside and just outside of float32."""
+    log_ratios = torch.tensor([88.0, 89.0])
+    result = value_and_gradient(
+        lambda logps: utils.compute_approx_kl(logps, torch.zeros(2), "k3"), -log_ratios
+    )
+    return {
+        "log_ratio": log_ratios.tolist(),
+        "kl": result["value"],
+        "gradient": [str(slope) for slope in result["gradient"]],
+    }
+
+
 def advantages(
     estimator: str,
     scores: Tensor,
@@ -171,6 +184,7 @@ finish(
         "rloo": outcome("rloo", X["rewards"]),
         "dr_grpo": outcome("dr_grpo", X["rewards"]),
         "overlong": overlong(),
+        "kl_overflow": kl_overflow(),
         # One group of eight equal rewards: its float32 mean is not quite the reward
         "constant_group": {
             reward: outcome("group_norm", torch.full((8,), reward), group_size=8)
