@@ -5,8 +5,8 @@ A chunk of m tokens meets the head W twice, one block b of the vocabulary at a t
 1. z = h Wᵀ/temperature, and in each block a softmax q_b and a logsumexp λ_b; from them
    log π(y) and the entropy. The loss is a function of log π alone, so autograd on one
    (m,) vector gives its slope g = dL/dlog π, whatever the objective.
-2. π = q_b·share_b becomes dL/dz = g·(1[y] − π)/temperature in place, and
-   dh += dL/dz W, dW += dL/dzᵀ h.
+2. π = q_b·share_b turns into dL/dz = g·(1[y] − π)/temperature, and
+   dh += dL/dz W, dW += dL/dzᵀ h; tokens with g = 0 stay out of it.
 
 This takes 6·M·H·V floating-point operations, the least that exact gradients need, and
 m·V numbers of working memory; the gradients are there when the forward pass ends.
@@ -78,8 +78,8 @@ def fused_policy_loss(
             summed. Gradients flow through the log-probs only.
         temperature: what the logits are divided by, as when the tokens were sampled.
         entropy_weights: (M,) entropy bonus: coefficient times aggregation weight.
-        skip: (M,) bool, tokens whose loss and gradient are exactly 0 (Â = 0, no KL, no
-            bonus). They never meet the head.
+        skip: (M,) bool, tokens known to have loss and gradient 0 (Â = 0, no KL, no
+            bonus). They never meet the head; a clipped token meets it once.
         chunk_size: tokens at a time; working memory is 4·chunk_size·V bytes.
         vocab_block: vocabulary rows at a time. chunk_size·vocab_block numbers should
             fit in a core's cache; on a GPU take more of both.
@@ -93,14 +93,13 @@ def fused_policy_loss(
     check_range("chunk_size", chunk_size, low=1, integer=True)
     check_range("vocab_block", vocab_block, low=1, integer=True)
     keep = torch.ones_like(completion_ids) if skip is None else ~skip
-    kept = keep.nonzero()[:, 0]
     call = Call(
         ids=completion_ids.long(),
         token_loss=token_loss,
         entropy_weights=None if entropy_weights is None else entropy_weights.detach(),
-        kept=kept,
+        kept=keep.nonzero()[:, 0],
         temperature=temperature,
-        chunk_size=min(chunk_size, max(len(kept), 1)),
+        chunk_size=min(chunk_size, max(len(completion_ids), 1)),
         vocab_block=vocab_block,
         dtype=_compute_dtype(hidden_states, head_weight),
         grad_enabled=torch.is_grad_enabled(),
@@ -233,12 +232,11 @@ class _FusedHead(torch.autograd.Function):
                 "a fused loss has no second derivative: call backward() without "
                 "create_graph=True, or take the plain logits"
             )
-        d_hidden, d_weight = ctx.saved_tensors
+        gradients = ctx.saved_tensors
         # dL/dL = 1 in a plain loss.backward(): dW, as large as the head, is not copied
         if bool(grad_loss != 1):
-            d_hidden = None if d_hidden is None else d_hidden * grad_loss
-            d_weight = None if d_weight is None else d_weight * grad_loss
-        return d_hidden, d_weight, None
+            gradients = [None if g is None else g * grad_loss for g in gradients]
+        return *gradients, None
 
 
 def _compute_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
@@ -269,9 +267,9 @@ def _check_inputs(
 ) -> None:
     """Raise ValueError, naming the argument, for what does not fit together."""
     check_shape("hidden_states", hidden, (None, None))
-    check_float("hidden_states", hidden)
+    check_float("hidden_states", hidden[:0])  # [:0]: not to convert them
     check_shape("head_weight", weight, (None, hidden.shape[1]))
-    check_float("head_weight", weight)
+    check_float("head_weight", weight[:0])
     check_shape("completion_ids", ids, (len(hidden),))
     if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
         raise ValueError(f"completion_ids must be integers, got {ids.dtype}")

@@ -614,6 +614,14 @@ def test_no_logits_matrix_ever_exists(bonus):
     assert data.head.grad.untyped_storage().data_ptr() in seen.sizes
 
 
+def test_bfloat16_makes_no_float32_copy_of_the_head():
+    data = batch(vocab=640, dtype=torch.bfloat16)
+    with _Largest() as seen, torch.no_grad():
+        fused_logps(data.hidden, data.head, data.ids, chunk_size=2, vocab_block=64)
+    del seen.sizes[data.head.untyped_storage().data_ptr()]  # the head itself, in views
+    assert seen.largest() == 2 * 640 < 640 * H
+
+
 def test_the_plain_way_does_make_one():
     """The watcher above can see a logits matrix."""
     data = batch(count=96, vocab=640)
