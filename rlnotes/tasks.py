@@ -20,6 +20,9 @@ Prompt = str | list[dict[str, str]]
 Item = TypeVar("Item")
 
 HELD_OUT_SHARE = 0.25
+# The first salt with which every digit is held out with two or three partners, both
+# of 1…9 and of 0…9. Without it (or with most) one digit hardly occurs in training.
+_SALT = 5547
 _OPERATORS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
 
 # A sign counts only where it cannot be a binary operator or a hyphen: "= -3" is −3,
@@ -114,7 +117,7 @@ def _split_pairs(
     """
     operands = range(low, high + 1)
     unordered = [(a, b) for a, b in product(operands, operands) if a <= b]
-    ranked = sorted(unordered, key=lambda pair: stable_hash(f"{pair[0]},{pair[1]}"))
+    ranked = sorted(unordered, key=lambda p: stable_hash(f"{_SALT}: {p[0]},{p[1]}"))
     held_out = set(ranked[: round(HELD_OUT_SHARE * len(ranked))])
     train: list[tuple[int, int]] = []
     test: list[tuple[int, int]] = []
