@@ -415,7 +415,7 @@ def _mean_and_std(sets: Tensor, correction: int) -> tuple[Tensor, Tensor]:
     """Mean and std of the scored entries of the last axis; std 0 if all are equal."""
     missing = sets.isnan()
     count = (~missing).sum(dim=-1)
-    mean = sets.masked_fill(missing, 0.0).sum(dim=-1) / count.clamp(min=1)
+    mean = sets.masked_fill(missing, 0.0).sum(dim=-1) / count
     squares = (sets - mean[..., None]).square().masked_fill(missing, 0.0).sum(dim=-1)
     std = (squares / (count - correction).clamp(min=1)).sqrt()
     check_finite("spread of rewards", std)

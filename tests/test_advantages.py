@@ -235,6 +235,15 @@ def test_a_pair_left_one_out_has_no_std_and_is_not_divided():
     assert advantages.tolist() == [1.0, -1.0]
 
 
+@pytest.mark.parametrize("size", [4, 6, 7, 8])
+def test_equal_siblings_are_not_divided_by_a_rounding_error(size):
+    """A lone miss among answers worth .35: NeMo's std of the rest was once 1e-4."""
+    rewards = T([0.35] * (size - 1) + [0.0])
+    advantages = group_relative_advantages(rewards, size, baseline="leave_one_out")
+    assert advantages[-1].item() == pytest.approx(-0.35)
+    assert advantages[:-1].gt(0).all()
+
+
 def test_leave_one_out():
     rewards = T([1.0, 2.0, 6.0, 0.0, 0.0, 3.0])
     expected = T([-3.0, -1.5, 4.5, -1.5, -1.5, 3.0])
@@ -257,6 +266,16 @@ def test_none_is_skipped_or_counted_as_zero():
     zeros = rewards.nan_to_num()
     assert_close(counted, group_relative_advantages(zeros, 4), atol=0, rtol=0)
     assert counted[6] == 1.5
+
+
+@pytest.mark.parametrize("baseline", ["mean", "leave_one_out"])
+def test_equal_rewards_beside_a_none_are_exactly_zero(baseline):
+    for last in (T([NAN]), T([NAN, NAN])):
+        rewards = torch.cat([torch.full((7,), 0.1), last])
+        advantages = group_relative_advantages(
+            rewards, len(rewards), baseline=baseline, none_rewards="skip"
+        )
+        assert advantages.eq(0).all()
 
 
 def test_none_is_left_out_of_the_batch_std():

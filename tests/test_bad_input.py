@@ -863,7 +863,7 @@ CASES = [
         "lengths must be a tensor, got list",
     ),
     (
-        lambda: soft_overlong_punishment(T([-1]), **LIMITS),
+        lambda: soft_overlong_punishment(T([5, -1]), **LIMITS),
         "lengths must be at least 0, got a negative or NaN length",
     ),
     (
