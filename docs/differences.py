@@ -150,7 +150,7 @@ def _section(row: Row) -> str:
         header = (inspect.getdoc(row.example) or "").rstrip(".")
         parts += [_table(header, numbers_of(row)), _code(row.example)]
     if row.read:
-        parts.append(f"*Read from source, not computed here:* {row.read}")
+        parts.append(f"*Not computed on this page:* {row.read}")
     parts.append(f"**For a run.** {row.means}")
     return "\n\n".join(parts)
 
@@ -182,7 +182,8 @@ means for a run.
 This page is written by `python docs/differences.py`, which executes every example;
 `tests/test_differences.py` compares it with what is committed. Numbers come from the
 library under its conventions. "Itself" marks numbers of the other code base, stored in
-`tests/golden` by a script that ran it. What nobody executed is marked as read.
+`tests/golden` by a script that ran it. Whatever no code of this library can show is
+marked, with the version in which it was read or run.
 
 ## Reproduce a code base: name it
 

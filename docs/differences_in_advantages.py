@@ -262,8 +262,8 @@ ROWS = [
             "would."
         ),
         read=(
-            "OpenRLHF 0.11.0 clips the result, as it does all rewards, to ±10 "
-            "(`--reward.clip_range`)."
+            "Read in OpenRLHF 0.11.0: it clips the result, as it does all rewards, "
+            "to ±10 (`--reward.clip_range`)."
         ),
     ),
     Row(
@@ -346,7 +346,10 @@ ROWS = [
             "Switching verl from `grpo` to `gdpo` also switches off the KL, if it "
             "was in the reward."
         ),
-        read="verl 0.9.1, `compute_gdpo_outcome_advantage`; ms-swift 3602360.",
+        read=(
+            "Read in verl 0.9.1 (`compute_gdpo_outcome_advantage`) and in ms-swift "
+            "3602360."
+        ),
     ),
     Row(
         19,
@@ -398,8 +401,8 @@ ROWS = [
             "only once the critic has learned that."
         ),
         read=(
-            "verl 0.2.0.post2 executed for `tests/golden/verl_0_2.json`; that its "
-            "critic zeroes all padding values but the first was read."
+            "Run in verl 0.2.0.post2 (`tests/golden/verl_0_2.json`). Read there: "
+            "its critic sets all padding values but the first to 0."
         ),
     ),
     Row(

@@ -67,7 +67,7 @@ def kl_slope() -> dict[str, Any]:
     """Derivative of the KL term by log π where log π − log π_ref = .5 and −3."""
 
     def slopes(**keywords: Any) -> list[float]:
-        return [kl_and_slope(-1.0, ref, **keywords)[1] for ref in (-1.5, 2.0)]
+        return [kl_and_slope(-4.0, ref, **keywords)[1] for ref in (-4.5, -1.0)]
 
     return each("kl", slopes) | {
         'verl "k3+" (unbiased)': slopes(estimator="k3", gradient="k2"),
@@ -243,8 +243,8 @@ ROWS = [
             "back; clamped it costs 10 and has no gradient."
         ),
         read=(
-            "OpenRLHF 0.11.0 clamps only after e^d, so that its gradient is NaN "
-            "from d = 89 on (executed, `tests/golden/openrlhf.json`)."
+            "Run in OpenRLHF 0.11.0 (`tests/golden/openrlhf.json`): it clamps only "
+            "after e^d, so that its gradient is NaN from d = 89 on."
         ),
     ),
     Row(
@@ -279,8 +279,8 @@ ROWS = [
             "the loss is 0 on average."
         ),
         read=(
-            "Later NeMo (loss_functions.py of 006907a) multiplies by exp(log π − sg "
-            "log π), which is TRL's gradient."
+            "Read in a later NeMo (loss_functions.py of 006907a): it multiplies the "
+            "KL by exp(log π − sg log π), which is TRL's gradient at ratio 1."
         ),
     ),
     Row(
@@ -316,7 +316,7 @@ ROWS = [
             "With verl's default the divisor follows the longest answer, which is "
             "the length bias that the method removes."
         ),
-        read="verl issue 3741 for the missing mean over rows.",
+        read=("Read in verl issue 3741: the missing mean over rows."),
     ),
     Row(
         10,
@@ -378,8 +378,8 @@ ROWS = [
         example=liger,
         means="Turning Liger on changes the loss for these two settings.",
         read=(
-            "Liger 0.8.5: the Triton kernel's gradient of the sequence-level KL "
-            "takes the ratio as a constant."
+            "Read in Liger 0.8.5: the Triton kernel's gradient of the "
+            "sequence-level KL takes the ratio as a constant."
         ),
     ),
     Row(

@@ -123,8 +123,9 @@ ROWS = [
             "length."
         ),
         read=(
-            "NVlabs' verl fork has no dynamic sampling either; OpenRLHF returns "
-            "nothing when its data runs out."
+            "Read at NVlabs/GDPO 7ab53af: the verl fork has no dynamic sampling. "
+            "Read in OpenRLHF 0.11.0: when its data runs out it returns nothing, "
+            "and drops the groups that it had kept."
         ),
     ),
     Row(
@@ -145,7 +146,7 @@ ROWS = [
             "The reproduction is not the paper's recipe to the letter; its best run "
             "does without the filter."
         ),
-        read="verl-recipe 48ea0a7 and the FAQ of verl's documentation.",
+        read=("Read in verl-recipe 48ea0a7 and in the FAQ of verl's documentation."),
     ),
     Row(
         24,
@@ -160,6 +161,6 @@ ROWS = [
         means=(
             "A rollout function that samples G completions per prompt makes G² of them."
         ),
-        read="TRL 1.16.0, executed once; no code of ours can show it.",
+        read=("Run in TRL 1.16.0, and read in its documentation."),
     ),
 ]
