@@ -335,11 +335,12 @@ ROWS = [
         18,
         "GDPO",
         "GDPO and a KL penalty in the reward",
-        who="verl",
+        who="verl, nvlabs_verl",
         paper="GDPO has no KL in the reward.",
         code=(
-            "verl's GDPO reads the components and so drops `use_kl_in_reward` "
-            "without a word; ms-swift switches it off with a warning."
+            "GDPO in verl and in NVlabs' verl fork reads the components and so "
+            "drops `use_kl_in_reward` without a word; ms-swift switches it off with "
+            "a warning."
         ),
         example=kl_in_reward,
         means=(
@@ -347,7 +348,8 @@ ROWS = [
             "was in the reward."
         ),
         read=(
-            "Read in verl 0.9.1 (`compute_gdpo_outcome_advantage`) and in ms-swift "
+            "Read in verl 0.9.1 (`compute_gdpo_outcome_advantage`), NVlabs/GDPO "
+            "7ab53af and ms-swift "
             "3602360."
         ),
     ),
