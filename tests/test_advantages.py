@@ -77,6 +77,14 @@ def test_gae_defaults_are_gamma_1_lambda_095_carry():
     assert_close(ours, named, atol=0, rtol=0)
 
 
+def test_gae_of_one_token_is_reward_minus_value():
+    advantages, returns = generalized_advantage_estimation(
+        T([[1.0], [0.0]]), T([[0.25], [0.5]]), T([[1], [1]])
+    )
+    assert advantages.tolist() == [[0.75], [-0.5]]
+    assert returns.tolist() == [[1.0], [0.0]]
+
+
 def test_gae_of_empty_row_is_zero():
     rows = torch.ones(2, 2)
     advantages, returns = generalized_advantage_estimation(
