@@ -7,6 +7,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.rlnotes-installed
 EXTRAS := notebooks,trl,tasks,dev
 
+# A thread that waits sleeps. Without this, two threads that meet another process on
+# their two cores spin against it, and a training step takes several times as long.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help env run test check format notebooks lab table clean
