@@ -1,4 +1,4 @@
-"""The training loop: every algorithm runs, and each update is what its equation says."""
+"""The training loop: every algorithm runs, each update is what its equation says."""
 
 import copy
 import math
