@@ -269,7 +269,7 @@ def _decode(
 
 @dataclass(frozen=True)
 class SamplingAccount:
-    """What dynamic sampling cost: batches drawn, groups seen, groups kept as useful."""
+    """What dynamic sampling cost: batches, groups, how many of them were useful."""
 
     batches: int
     groups_sampled: int
@@ -295,13 +295,14 @@ def sample_informative(
     check_range("max_resample_times", max_resample_times, low=0)
     kept: list[Rollouts] = []
     spare: list[Rollouts] = []
-    found = groups = completions = tokens = batch = 0
+    found = useful = groups = completions = tokens = batch = 0
     while found < num_prompts and batch <= max_resample_times:
         rollouts, informative = sample(batch)
         batch += 1
         groups += len(informative)
         completions += len(rollouts)
         tokens += rollouts.num_tokens
+        useful += int(informative.sum())
         good = informative.nonzero().flatten().tolist()[: num_prompts - found]
         found += len(good)
         if good:
@@ -313,5 +314,5 @@ def sample_informative(
     if filling:
         pool = Rollouts.concatenate(spare)
         kept.append(pool.select(range(filling)))
-    account = SamplingAccount(batch, groups, found, completions, tokens)
+    account = SamplingAccount(batch, groups, useful, completions, tokens)
     return Rollouts.concatenate(kept), account

@@ -140,6 +140,7 @@ def collect(
     Every draw is a function of (seed, step, attempt), so a step can be repeated.
     """
     config = learner.config
+    seen: list[Tensor] = []
     if learner.sampler is not learner.policy:
         learner.sampler.copy_weights_from(learner.policy)
 
@@ -156,6 +157,7 @@ def collect(
         # the rule looks at accuracy alone: with a length penalty in the sum, an
         # all-wrong group of unequal lengths would pass for informative
         accuracies = score(rollouts, [get_accuracy_reward(task.verify)])[:, 0]
+        seen.append(accuracies)
         return rollouts, informative_groups(accuracies, config.num_generations)
 
     if not config.dynamic_sampling:
@@ -169,6 +171,8 @@ def collect(
     learner.num_tokens += account.tokens
     learner.num_completions += account.completions
     costs = {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
+    # the reward of the kept groups is near one half by construction
+    costs["dynamic_sampling/accuracy"] = float(torch.cat(seen).mean())
     return rollouts, score(rollouts, reward_funcs), costs
 
 

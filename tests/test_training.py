@@ -272,7 +272,9 @@ def test_dynamic_sampling_filters_on_accuracy_not_on_the_shaped_reward(task):
     groups = rewards.sum(1).view(-1, 4)
     accuracy = rewards[:, 0].view(-1, 4).mean(1)
     kept = ((accuracy > 0) & (accuracy < 1)).sum()
-    assert costs["dynamic_sampling/groups_informative"] == kept
+    useful = costs["dynamic_sampling/groups_informative"]
+    assert min(useful, config.num_prompts) == kept
+    assert 0 <= costs["dynamic_sampling/accuracy"] <= 1
     assert (groups.std(1) > 0).sum() > kept
     assert len(rollouts) == config.generation_batch_size
 

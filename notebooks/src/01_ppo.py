@@ -42,6 +42,7 @@ from rlnotes.worked_group import worked_group
 
 use_style()
 torch.manual_seed(0)
+torch.set_num_threads(1)  # a tiny model: a second thread only waits
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=120)
 group = worked_group()
 mask = group.completion_mask

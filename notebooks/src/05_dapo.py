@@ -50,6 +50,7 @@ from rlnotes.worked_group import worked_group
 
 use_style()
 torch.manual_seed(0)
+torch.set_num_threads(1)  # a tiny model: a second thread only waits
 group = worked_group()
 print("torch", torch.__version__.split("+")[0])
 

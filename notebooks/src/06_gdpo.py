@@ -49,11 +49,13 @@ from rlnotes.worked_group import worked_group
 
 use_style()
 torch.manual_seed(0)
+torch.set_num_threads(1)  # a tiny model: a second thread only waits
 np.set_printoptions(precision=3, suppress=True)
 pd.set_option("display.max_colwidth", 100)
 print(f"torch {torch.__version__}, numpy {np.__version__}")
 
 
+# %%
 def exact(rows):
     """Rewards in float64, so that printed values are not rounding."""
     return torch.tensor(rows, dtype=torch.float64)
