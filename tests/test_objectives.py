@@ -397,6 +397,12 @@ def test_per_token_policy_loss():
     assert_close(sequence, T([[low] * 3, [high, high, 0.0]]))
 
 
+def test_both_losses_clamp_the_log_ratio_at_20():
+    far = T([[-1.0]]), T([[-31.0]]), T([-1.0]), T([[1]])
+    assert_close(per_token_policy_loss(*far), T([[20.0]]).exp())
+    assert_close(policy_loss(*far), T(20.0).exp())
+
+
 def test_cispo_as_a_loss_type():
     loss = per_token_policy_loss(
         LOGPS, OLD, ADVANTAGES, KEEP, loss_type="cispo", epsilon_high=1.1
