@@ -280,6 +280,17 @@ def test_skipped_tokens_meet_neither_the_head_nor_the_objective():
     assert bool((hidden.grad[skip] == 0).all())
 
 
+def products():
+    """Counts the operations of all matrix products, those in place too."""
+
+    def in_place(total, left, right, **_):
+        return 2 * left[0] * left[1] * right[1]
+
+    return FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.addmm_: in_place}
+    )
+
+
 @pytest.mark.parametrize("block", [V, 10])
 def test_only_the_products_that_exact_gradients_need(block):
     """2·H·V operations a token for log π, 4·H·V more where the slope is not 0."""
@@ -288,12 +299,8 @@ def test_only_the_products_that_exact_gradients_need(block):
     moving = int((_slopes(data, objective)[1] != 0).sum())
     skip = data.advantages == 0
 
-    def in_place_flops(total, left, right, **_):
-        return 2 * left[0] * left[1] * right[1]
-
-    in_place = {torch.ops.aten.addmm_: in_place_flops}
     for keywords, read in (({}, M), ({"skip": skip}, M - int(skip.sum()))):
-        with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
+        with products() as counter:
             fused(data, objective, chunk_size=4, vocab_block=block, **keywords)
         assert counter.get_total_flops() == (2 * read + 4 * moving) * H * V
 
@@ -510,12 +517,19 @@ def test_a_second_derivative_is_refused():
 def test_what_is_frozen_gets_no_gradient(frozen):
     data = batch()
     expected = dict(
-        zip(("hidden", "head"), fused(data, token_loss_of(data))[1:3], strict=True)
+        zip(
+            ("hidden", "head"),
+            fused(data, token_loss_of(data, epsilon=INF))[1:3],
+            strict=True,
+        )
     )
     getattr(data, frozen).requires_grad_(False)
-    fused_policy_loss(
-        data.hidden, data.head, data.ids, token_loss_of(data)
-    ).loss.backward()
+    with products() as counter:
+        fused_policy_loss(
+            data.hidden, data.head, data.ids, token_loss_of(data, epsilon=INF)
+        ).loss.backward()
+    moving = int((data.advantages != 0).sum())
+    assert counter.get_total_flops() == (2 * M + 2 * moving) * H * V
     trained = "head" if frozen == "hidden" else "hidden"
     assert getattr(data, frozen).grad is None
     assert_close(getattr(data, trained).grad, expected[trained])
@@ -614,6 +628,15 @@ def test_no_logits_matrix_ever_exists(bonus):
     assert data.head.grad.untyped_storage().data_ptr() in seen.sizes
 
 
+def test_log_probs_alone_need_one_pass():
+    data = batch()
+    with _Largest() as seen:
+        fused_logps(data.hidden, data.head, data.ids)
+    called = {function for calls in seen.sizes.values() for _, function in calls}
+    assert torch.ops.aten.addmm.default in called
+    assert torch.ops.aten.scatter_add_.default not in called
+
+
 def test_bfloat16_makes_no_float32_copy_of_the_head():
     data = batch(vocab=640, dtype=torch.bfloat16)
     with _Largest() as seen, torch.no_grad():
@@ -706,7 +729,7 @@ def test_a_real_softcapped_model_is_refused():
         ({"completion_ids": torch.ones(M) > 0}, "completion_ids must be integers"),
         (
             {"completion_ids": torch.full((M,), V)},
-            r"must lie in \[0, 37\), got 37 to 37",
+            r"completion_ids must lie in \[0, 37\), got 37 to 37",
         ),
         (
             {"completion_ids": torch.arange(M) - 1},
@@ -761,7 +784,7 @@ def test_bad_input_is_named(change, message):
         "completion_ids": data.ids,
         "token_loss": lambda logps, rows: logps,
     } | change
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="^(log-probs of )?" + message):
         fused_policy_loss(**arguments)
 
 
