@@ -902,9 +902,10 @@ print(compare("dr_grpo", "grpo", keys))
 # %% [markdown]
 # What we saw in the run stored here: both algorithms raise the reward alike, on the
 # training questions and on held-out ones. Which of the two writes longer, right or
-# wrong, changes from seed to seed. The mean of *wrong − right* has the sign that the
-# length bias predicts, but a standard error of its own size: **five seeds of this size
-# do not show the effect**.
+# wrong, changes from seed to seed. The length bias predicts a negative difference of
+# *wrong − right*, Dr. GRPO less GRPO. The table has both signs among its seeds and a
+# mean within one standard error of zero: **five seeds of this size do not show the
+# effect**.
 #
 # The toy says why it must be small here. This policy writes its dots first and its
 # digit last, so it chooses the length before it knows whether it will be right, and
@@ -930,8 +931,8 @@ for name in ("β = 0.04", "β = 1"):
 # %% [markdown]
 # $\beta=1$ holds the policy close in every seed, and pays for it in reward: the pull
 # stops the learning along with the drift. DeepSeekMath's $\beta=0.04$ does the same on
-# a small scale, with a lower KL in most seeds and a little reward lost. The arithmetic
-# says so beforehand: its slope is $\beta\,(1-e^d)$, at $|d|=0.5$ some 0.02, beside
+# a small scale: a lower KL in most seeds, and no loss of reward that these seeds could
+# tell from noise. The arithmetic says so beforehand: its slope is $\beta\,(1-e^d)$, at $|d|=0.5$ some 0.02, beside
 # advantages near 1. It takes hold where the policy has gone far, and adds up over
 # thousands of updates.
 #

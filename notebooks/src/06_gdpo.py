@@ -49,13 +49,15 @@ from rlnotes.worked_group import worked_group
 
 use_style()
 torch.manual_seed(0)
-torch.set_num_threads(1)  # a tiny model: a second thread only waits
-np.set_printoptions(precision=3, suppress=True)
-pd.set_option("display.max_colwidth", 100)
+torch.set_num_threads(1)
 print(f"torch {torch.__version__}, numpy {np.__version__}")
 
 
 # %%
+np.set_printoptions(precision=3, suppress=True)
+pd.set_option("display.max_colwidth", 100)
+
+
 def exact(rows):
     """Rewards in float64, so that printed values are not rounding."""
     return torch.tensor(rows, dtype=torch.float64)
@@ -628,9 +630,9 @@ settings = {
 }
 
 # %% [markdown]
-# The loop is that of `rlnotes.training.train`, in the open: collect, prepare, update. We want
-# the *unconditioned* rewards in the record, or the conditioned run could not be compared; `train`
-# logs what the learner was paid. `all three` is the share of completions that earn every point,
+# The loop is that of `rlnotes.training.train`, in the open: collect, prepare, update. The
+# rewards in the table are the *unconditioned* ones, or the conditioned run could not be compared;
+# `train` records the same. `all three` is the share of completions that earn every point,
 # which is what one really wants. At the end of a run we ask the held-out sums as well.
 
 # %%
