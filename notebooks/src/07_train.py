@@ -50,6 +50,7 @@ max_steps = 25
 generation_batch_size = 64
 num_generations = 8
 max_completion_length = 24
+per_device_train_batch_size = 16  # completions a forward pass: memory, nothing else
 learning_rate = 1e-5
 num_iterations = None
 steps_per_generation = None
