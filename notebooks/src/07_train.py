@@ -24,7 +24,7 @@
 # * read reward, length, entropy and clip curves side by side,
 # * say how much of a rise is *stopping*, how much *sharpening*, how much *new answers*.
 #
-# **Time:** some four minutes on two cores. **Memory:** about 5 GB.
+# **Time:** some five minutes on two cores. **Memory:** under 6 GB.
 # **Builds on** [02 GRPO](02_grpo.ipynb), [05 DAPO](05_dapo.ipynb), [06 GDPO](06_gdpo.ipynb).
 #
 # In batch, the same notebook takes its parameters from a file:
