@@ -178,7 +178,7 @@ def plot_before_after(
         axes.bar_label(bars, fmt="%.2f", fontsize=8)
     axes.set_xticks(x, list(before))
     axes.set_ylabel(ylabel)
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

@@ -51,7 +51,6 @@ def build_notebook(source: Path, notebook: Path) -> None:
         environment = {
             "RLNOTES_RUNS": str(records),
             "TQDM_DISABLE": "1",
-            "PYTHONWARNINGS": "ignore:IProgress not found",
         }
         run_notebook(made, made, environment=environment, cwd=notebook.parent)
         _write_notebook(clean_notebook(_read_notebook(made)), notebook)

@@ -76,7 +76,8 @@ def run_notebook(
     """
     import papermill
 
-    with _environment(environment or {}):
+    quiet = {"PYTHONWARNINGS": "ignore:IProgress not found"}  # no widgets here
+    with _environment({**quiet, **(environment or {})}):
         papermill.execute_notebook(
             notebook.resolve(),
             output.resolve(),
