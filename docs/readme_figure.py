@@ -1,13 +1,19 @@
-"""Draw the README's figure from data/runs: `python docs/readme_figure.py`."""
+"""Draw the README's figure and print its two tables: `python docs/readme_figure.py`."""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from rlnotes.figures import ALGORITHM_COLORS, use_style
-from rlnotes.recording import load_runs
+from rlnotes.recording import load_run, load_runs
+from rlnotes.run_folders import find_runs
 
 ROOT = Path(__file__).parent.parent
+SCRATCH = str(ROOT / "data" / "runs" / "*_scratch-addition_tiny_seed*")
+SMOLLM2 = str(ROOT / "data" / "runs" / "grpo_multiplication_smollm2-135m_seed*")
+NAMES = {"ppo": "PPO", "grpo": "GRPO", "dr_grpo": "Dr. GRPO", "dapo": "DAPO"}
+EQUAL = 5120  # completions that every algorithm but DAPO has sampled at the end
 PANELS = {
     "eval/sampled_accuracy": "held-out accuracy (sampled)",
     "rewards/bracket_format_reward/mean": "format reward",
@@ -18,7 +24,7 @@ PANELS = {
 def main() -> None:
     """Mean and range over seeds against the completions sampled so far."""
     use_style()
-    runs = load_runs(str(ROOT / "data" / "runs" / "*_scratch-addition_tiny_seed*"))
+    runs = load_runs(SCRATCH)
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3))
     for panel, (key, title) in zip(axes, PANELS.items(), strict=True):
         for name, color in ALGORITHM_COLORS.items():
@@ -38,5 +44,50 @@ def main() -> None:
     figure.savefig(ROOT / "docs" / "figures" / "algorithms.png", dpi=110)
 
 
+def scratch_rows() -> list[str]:
+    """A row for each algorithm on the scratch task: mean ± std (ddof 1) over seeds."""
+    runs, rows = load_runs(SCRATCH), []
+    folders = [load_run(folder) for folder in find_runs(SCRATCH)]
+    for name, group in runs.groupby("algorithm"):
+        last = group[group["step"] == group["step"].max()]
+        measured = group[group["eval/sampled_accuracy"].notna()]
+        equal = measured[measured["num_completions"] <= EQUAL].sort_values("step")
+        seconds = [f.meta["seconds"] for f in folders if f.config["algorithm"] == name]
+        cells = [
+            NAMES.get(name, name.upper()),
+            _spread(last["rewards/accuracy_reward/mean"]),
+            _spread(last["eval/sampled_accuracy"]),
+            _spread(equal.groupby("seed").tail(1)["eval/sampled_accuracy"]),
+            _spread(last["completions/mean_length"], digits=1),
+            f"{last['num_completions'].mean():,.0f}",
+            f"{sum(seconds) / len(seconds):.1f}",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def smollm2_rows() -> list[str]:
+    """A row for each seed of GRPO on SmolLM2, before → after."""
+    rows = []
+    for run in map(load_run, find_runs(SMOLLM2)):
+        rewards = run.metrics["reward"].dropna()
+        first, last = run.metrics.iloc[0], run.metrics.iloc[-1]
+        pairs = [(rewards.iloc[:3].mean(), rewards.iloc[-3:].mean())]
+        for key in ("sampled_accuracy", "greedy_accuracy", "pass@8"):
+            pairs.append((first[f"eval/{key}"], last[f"eval/{key}"]))
+        cells = [str(run.config["seed"]), *(f"{a:.2f} → {b:.2f}" for a, b in pairs)]
+        cells.append(
+            f"{first['eval/mean_length']:.0f} → {last['eval/mean_length']:.0f}"
+        )
+        cells.append(f"{run.meta['commit'][:7]}, {run.meta['threads']}")
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def _spread(values: pd.Series, digits: int = 2) -> str:
+    return f"{values.mean():.{digits}f} ± {values.std():.{digits}f}"
+
+
 if __name__ == "__main__":
     main()
+    print("\n".join([*smollm2_rows(), "", *scratch_rows()]))

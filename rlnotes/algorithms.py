@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rlnotes.files import read_mapping
 from rlnotes.validation import check_choice
 
 LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo", "dapo_prompt", "luspo", "cispo"]
@@ -298,20 +299,7 @@ def config_from_notebook(names: Mapping[str, Any]) -> Config:
 
 def load_config(path: str | Path, **overrides: Any) -> Config:
     """Config from a YAML file with `overrides` laid over it."""
-    import yaml
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"config: no file {path}")
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"config: {path} is not valid YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(
-            f"config: {path} must map names to values, got {type(values).__name__}"
-        )
-    return make_config(**{**values, **overrides})
+    return make_config(**{**read_mapping(path), **overrides})
 
 
 def _coerce(name: str, value: Any, hint: Any) -> Any:

@@ -113,7 +113,7 @@ def paid_rewards(rewards: Tensor, config: Config) -> Tensor:
 
 def group_advantages(rewards: Tensor, config: Config) -> Tensor:
     """Â (N,) of rewards (N, K): GRPO's of the weighted sum, or GDPO's per reward."""
-    weights = torch.tensor(config.reward_weights or [1.0] * rewards.shape[1])
+    weights = reward_weights(config)
     if config.multi_objective_aggregation == "normalize_then_sum":
         return decoupled_advantages(
             rewards,
@@ -129,6 +129,11 @@ def group_advantages(rewards: Tensor, config: Config) -> Tensor:
     )
 
 
+def reward_weights(config: Config) -> Tensor:
+    """w_k of each reward function, 1 where the config says nothing, (K,)."""
+    return torch.tensor(config.reward_weights or [1.0] * len(config.reward_funcs))
+
+
 def weighted_sum(rewards: Tensor, weights: Tensor) -> Tensor:
     """Σ_k w_k r_k over the rewards that apply; NaN where none does, (N,)."""
     total = (rewards * weights).nansum(1)
@@ -139,7 +144,6 @@ def critic_advantages(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
     """PPO: terminal reward less per-token KL → GAE (N, T) and returns (N, T)."""
     if batch.rewards.isnan().any():
         raise ValueError("PPO needs a reward for every completion, got None for some")
-    weights = torch.tensor(config.reward_weights or [1.0] * batch.rewards.shape[1])
     kl = torch.zeros_like(batch.rollouts.per_token_logps)
     assert batch.old_values is not None
     if config.kl_coef > 0:
@@ -148,7 +152,7 @@ def critic_advantages(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
         kl = kl_k1(batch.old_per_token_logps, batch.ref_per_token_logps)
     mask = batch.rollouts.completion_mask
     rewards = kl_penalized_rewards(
-        weighted_sum(paid_rewards(batch.rewards, config), weights),
+        weighted_sum(paid_rewards(batch.rewards, config), reward_weights(config)),
         kl,
         mask,
         beta=config.kl_coef,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from rlnotes.algorithms import Config
-from rlnotes.batches import Batch, score, weighted_sum
+from rlnotes.batches import Batch, reward_weights, score, weighted_sum
 from rlnotes.masking import masked_mean
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward
@@ -113,8 +113,7 @@ def summarize(
 ) -> dict[str, float]:
     """One row of metrics.csv: TRL's log keys, and what dynamic sampling cost."""
     config, rollouts, rewards = learner.config, batch.rollouts, batch.rewards
-    weights = torch.tensor(config.reward_weights or [1.0] * rewards.shape[1])
-    total = weighted_sum(rewards, weights)
+    total = weighted_sum(rewards, reward_weights(config))
     groups = total.view(-1, config.num_generations)
     lengths = rollouts.lengths.float()
     ended = lengths[~rollouts.truncated]

@@ -144,7 +144,7 @@ def collect(
     if learner.sampler is not learner.policy:
         learner.sampler.copy_weights_from(learner.policy)
 
-    def sample(attempt: int) -> tuple[Rollouts, Tensor]:
+    def sample(attempt: int) -> Rollouts:
         stream = step * 1000 + attempt
         rollouts = generate_rollouts(
             learner.sampler,
@@ -154,6 +154,12 @@ def collect(
             temperature=config.temperature,
             generator=torch.Generator().manual_seed(config.seed * 1_000_003 + stream),
         )
+        learner.num_tokens += rollouts.num_tokens
+        learner.num_completions += len(rollouts)
+        return rollouts
+
+    def sample_and_judge(attempt: int) -> tuple[Rollouts, Tensor]:
+        rollouts = sample(attempt)
         # the rule looks at accuracy alone: with a length penalty in the sum, an
         # all-wrong group of unequal lengths would pass for informative
         accuracies = score(rollouts, [get_accuracy_reward(task.verify)])[:, 0]
@@ -161,15 +167,13 @@ def collect(
         return rollouts, informative_groups(accuracies, config.num_generations)
 
     if not config.dynamic_sampling:
-        rollouts, _ = sample(0)
-        learner.num_tokens += rollouts.num_tokens
-        learner.num_completions += len(rollouts)
+        rollouts = sample(0)
         return rollouts, score(rollouts, reward_funcs), {}
     rollouts, account = sample_informative(
-        sample, config.num_prompts, max_resample_times=config.max_resample_times
+        sample_and_judge,
+        config.num_prompts,
+        max_resample_times=config.max_resample_times,
     )
-    learner.num_tokens += account.tokens
-    learner.num_completions += account.completions
     costs = {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
     # the reward of the kept groups is near one half by construction
     costs["dynamic_sampling/accuracy"] = float(torch.cat(seen).mean())

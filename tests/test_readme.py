@@ -1,0 +1,17 @@
+"""The README's numbers are those of the recorded runs."""
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_results_tables_are_made_from_the_records():
+    path = ROOT / "docs" / "readme_figure.py"
+    spec = importlib.util.spec_from_file_location("readme_figure", path)
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [*page.smollm2_rows(), *page.scratch_rows()]
+    assert len(rows) == 8
+    assert [row for row in rows if row not in readme] == []
