@@ -12,9 +12,12 @@ from typing import Any
 _CATALOGUE: dict[str, tuple[str, ...]] = {
     # question
     "tasks": ("Task", "TaskSet", "load_task"),
+    "search_task": ("SearchTask", "legal_tries"),
+    "search_traces": ("Trace", "analyze", "trace_rates"),
     # policy
     "policies": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
     "pretraining": ("tiny_tokenizer", "tiny_policy"),
+    "search_base": ("Pretraining", "pretrain", "search_tokenizer"),
     "scoring": ("per_token_logps", "packed_logps"),
     # rollouts
     "rollouts": (
@@ -83,12 +86,23 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "config_from_notebook",
     ),
     "training": ("TrainingResult", "train"),
+    "sweeps": ("parse_seeds", "plan_sweep", "run_sweep"),
     "evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record
     "run_folders": ("runs_folder", "run_name", "find_runs"),
     "recording": ("Run", "RunRecorder", "load_run", "load_runs"),
     "results": ("results_table",),
     # figure
+    "statistics": (
+        "Interval",
+        "PairedDifference",
+        "interquartile_mean",
+        "stratified_bootstrap",
+        "final_scores",
+        "score_intervals",
+        "metric_bands",
+        "paired_difference",
+    ),
     "figures": (
         "use_style",
         "plot_surrogate",

@@ -19,7 +19,7 @@ from rlnotes.divergences import kl_k1
 from rlnotes.policies import Critic
 from rlnotes.rewards import RewardFunction, compute_rewards
 from rlnotes.rollouts import Rollouts
-from rlnotes.scoring import packed_hidden_states, packed_logps, unpack
+from rlnotes.scoring import completion_hidden_states, packed_logps, unpack
 from rlnotes.shaping import conditioned_rewards, kl_penalized_rewards, overlong_filter
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def prepare(learner: Learner, rollouts: Rollouts, rewards: Tensor) -> Batch:
     batch = Batch(rollouts, rewards, rewards.new_zeros(len(rollouts)), mask)
     with learner.autocast():
         if config.updates_per_step > 1 or config.kl_coef > 0:
-            batch.old_per_token_logps = packed_logps(
-                learner.policy, rollouts, temperature=config.temperature
-            )
+            batch.old_per_token_logps = old_logps(learner, rollouts)
         if learner.reference is not None:
             batch.ref_per_token_logps = packed_logps(
                 learner.reference, rollouts, temperature=config.temperature
@@ -97,6 +95,19 @@ def prepare(learner: Learner, rollouts: Rollouts, rewards: Tensor) -> Batch:
     else:
         batch.advantages, batch.returns = critic_advantages(batch, config)
     return batch
+
+
+def old_logps(learner: Learner, rollouts: Rollouts) -> Tensor:
+    """log π_θold(o_t | q, o_<t), (N, T): what the sampler wrote down, if it is π_θ.
+
+    A bfloat16 copy that sampled is another policy than the float32 weights that
+    learn: then they score the completions themselves.
+    """
+    if learner.sampler is learner.policy:
+        return rollouts.per_token_logps
+    return packed_logps(
+        learner.policy, rollouts, temperature=learner.config.temperature
+    )
 
 
 def paid_rewards(rewards: Tensor, config: Config) -> Tensor:
@@ -167,5 +178,5 @@ def critic_advantages(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
 
 def predict_values(critic: Critic, rollouts: Rollouts) -> Tensor:
     """V(s_t) before each completion token, (N, T), 0 off-mask."""
-    hidden = packed_hidden_states(critic.backbone, rollouts)
+    hidden = completion_hidden_states(critic.backbone, rollouts)
     return unpack(critic(hidden).float(), rollouts.completion_mask)

@@ -91,14 +91,47 @@ def train(arguments: argparse.Namespace) -> int:
     else:
         config = load_config(arguments.config, **overrides)
 
-    from rlnotes.run_folders import check_free, run_name, runs_folder
+    from rlnotes.resumption import check_startable
+    from rlnotes.run_folders import run_name, runs_folder
 
     output = arguments.output or runs_folder() / run_name(config.to_dict())
-    check_free(output)
+    check_startable(output, config.to_dict(), resume=arguments.resume)
     from rlnotes.training import train as train_policy
 
-    train_policy(config, output=output)
+    train_policy(config, output=output, resume=arguments.resume)
     print(f"recorded run: {output}")
+    return 0
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    """`rlnotes sweep`: 0 if every run is recorded, 1 if one failed."""
+    from rlnotes.sweeps import parse_seeds, plan_sweep, run_sweep
+
+    words = [word for word in arguments.overrides if "=" in word]
+    paths = [Path(word) for word in arguments.overrides if "=" not in word]
+    if not paths:
+        raise ValueError("expected a config file (like configs/grpo.yaml), got none")
+    seeds, overrides = parse_seeds(arguments.seeds), parse_overrides(words)
+    runs = plan_sweep(paths, seeds, output=arguments.output, overrides=overrides)
+    failed = run_sweep(runs, jobs=arguments.jobs)
+    for name, error in failed.items():
+        print(f"rlnotes sweep: {name} failed: {error}", file=sys.stderr)
+    print(f"{len(runs) - len(failed)} of {len(runs)} runs are recorded")
+    return int(bool(failed))
+
+
+def pretrain(arguments: argparse.Namespace) -> int:
+    """`rlnotes pretrain`: a base policy of the search lab, with its card."""
+    from rlnotes.files import read_mapping
+    from rlnotes.run_folders import runs_folder
+    from rlnotes.search_checkpoint import make_pretraining, pretrain_to_folder
+
+    values = read_mapping(arguments.config) if arguments.config else {}
+    settings = make_pretraining(values | parse_overrides(arguments.overrides))
+    folder = arguments.output or runs_folder() / "policies" / settings.name
+    rates = pretrain_to_folder(settings, folder)
+    print("  ".join(f"{name} {rate:.3f}" for name, rate in rates.items()))
+    print(f"policy: {folder}")
     return 0
 
 
@@ -193,6 +226,24 @@ def _parser() -> argparse.ArgumentParser:
     _add_parameters(command)
     command = add(train, "train a policy and record the run")
     command.add_argument("--output", type=Path, metavar="DIR", help="the run's folder")
+    command.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted run"
+    )
+    _add_parameters(command)
+    command = add(sweep, "train every config with every seed, a process each")
+    command.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="CONFIG|key=value",
+        help="YAML files, parameters",
+    )
+    command.add_argument("--seeds", required=True, help="like 0-4 or 0,2,5 or 0-2,7")
+    command.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder of the runs"
+    )
+    command.add_argument("--jobs", type=int, metavar="N", help="default: the cores")
+    command = add(pretrain, "pretrain a base policy of the search lab")
+    command.add_argument("--output", type=Path, metavar="DIR", help="new folder")
     _add_parameters(command)
     command = add(table, "recorded runs as a Markdown table")
     command.add_argument("runs", nargs="*", type=Path, help="default: data/runs")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from rlnotes.algorithms import Config
 from rlnotes.batches import Batch, reward_weights, score, weighted_sum
@@ -17,6 +20,16 @@ from rlnotes.rewards import get_accuracy_reward
 from rlnotes.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks import Task, TaskSet
 from rlnotes.updates import Learner
+
+
+@runtime_checkable
+class DescribingTask(Protocol):
+    """A task set that can say more of responses than right or wrong."""
+
+    def describe(
+        self, completions: Sequence[str], tasks: Sequence[Task]
+    ) -> dict[str, float]:
+        """Named rates over the completions."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,10 @@ def answer_held_out(policy: Policy, task: TaskSet, config: Config) -> HeldOut:
 
 
 def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
-    """Held-out accuracy: greedy, sampled (avg@k), best of k, and how answers end."""
+    """Held-out accuracy: greedy, sampled (avg@k), majority and best of k; endings.
+
+    A task that can `describe` responses adds its own rates: `eval/search/waits`.
+    """
     answers = answer_held_out(policy, task, config)
     greedy, sampled = answers.greedy, answers.sampled
     accuracy = [get_accuracy_reward(task.verify)]
@@ -62,11 +78,43 @@ def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
     return {
         "eval/greedy_accuracy": float(score(greedy, accuracy).mean()),
         "eval/sampled_accuracy": float(right.mean()),
+        f"eval/maj@{config.eval_samples}": majority_accuracy(sampled, right, task),
         f"eval/pass@{config.eval_samples}": float((right.amax(1) > 0).float().mean()),
         "eval/mean_length": float(sampled.lengths.float().mean()),
         "eval/terminated": float((~sampled.truncated).float().mean()),
         "eval/entropy": float(masked_mean(sampled.entropies, sampled.completion_mask)),
+        **{f"eval/{key}": value for key, value in describe(sampled, task).items()},
     }
+
+
+def majority_accuracy(rollouts: Rollouts, right: Tensor, task: TaskSet) -> float:
+    """maj@k: the score of each group's most frequent answer, `right` (P, k).
+
+    Of equally frequent answers the first drawn one counts; a group without any answer
+    scores 0.
+    """
+    size, total = rollouts.num_generations, 0.0
+    for group, question in enumerate(rollouts.tasks):
+        texts = rollouts.texts[group * size : (group + 1) * size]
+        answers = [task.read_answer(text, question) for text in texts]
+        votes = Counter(answer for answer in answers if answer is not None)
+        if votes:
+            winner = votes.most_common(1)[0][0]
+            total += float(right[group, answers.index(winner)])
+    return total / len(rollouts.tasks)
+
+
+def describe(rollouts: Rollouts, task: TaskSet) -> dict[str, float]:
+    """The task's own description of responses, `search/waits`; none for most tasks.
+
+    A rate without anything to share (NaN) is left out.
+    """
+    if not isinstance(task, DescribingTask):
+        return {}
+    tasks = [one for one in rollouts.tasks for _ in range(rollouts.num_generations)]
+    rates = task.describe(rollouts.texts, tasks)
+    family = task.name.partition("-")[0]
+    return {f"{family}/{key}": rate for key, rate in rates.items() if rate == rate}
 
 
 def first_sentence(text: str) -> str:
@@ -109,9 +157,13 @@ def split_gain(before: HeldOut, after: HeldOut, task: TaskSet) -> dict[str, floa
 
 
 def summarize(
-    learner: Learner, batch: Batch, stats: dict[str, float], costs: dict[str, float]
+    learner: Learner,
+    batch: Batch,
+    task: TaskSet,
+    stats: dict[str, float],
+    costs: dict[str, float],
 ) -> dict[str, float]:
-    """One row of metrics.csv: TRL's log keys, and what dynamic sampling cost."""
+    """One row of metrics.csv: TRL's log keys, the task's own, and sampling's costs."""
     config, rollouts, rewards = learner.config, batch.rollouts, batch.rewards
     total = weighted_sum(rewards, reward_weights(config))
     groups = total.view(-1, config.num_generations)
@@ -143,7 +195,12 @@ def summarize(
         metrics[f"rewards/{name}/std"] = (
             float(present.std()) if len(present) > 1 else 0.0
         )
-    return metrics | costs
+    if "accuracy_reward" in config.reward_funcs:
+        right = rewards[:, config.reward_funcs.index("accuracy_reward")] >= 1
+        for name, rows in (("right", right), ("wrong", ~right)):
+            if rows.any():
+                metrics[f"completions/mean_length_{name}"] = float(lengths[rows].mean())
+    return metrics | describe(rollouts, task) | costs
 
 
 def sample_records(

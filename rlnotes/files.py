@@ -3,22 +3,66 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes on one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write into, so that `path` is the old or the new one, never half."""
+    temporary = temporary_path(path)
+    with temporary.open("wb") as file:
+        yield file
+        _flush(file)
+    os.replace(temporary, path)
 
 
 def replace_text(path: Path, text: str) -> None:
     """Write `text` so that the file is the old or the new one, never half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        _flush(file, text)
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def append_text(path: Path, text: str) -> None:
     """Append `text` and return when it is on the disk."""
-    with path.open("a", encoding="utf-8") as file:
-        _flush(file, text)
+    with path.open("ab") as file:
+        file.write(text.encode())
+        _flush(file)
+
+
+def temporary_path(path: Path) -> Path:
+    """Where `replacing` writes; a kill can leave it behind."""
+    return path.with_name(path.name + ".tmp")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; the system lets go of it however we end.
+
+    Raises FileExistsError when another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise FileExistsError(f"{folder} is being written by another process") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def whole_lines(text: str) -> str:
@@ -47,7 +91,6 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
     return values
 
 
-def _flush(file: IO[str], text: str) -> None:
-    file.write(text)
+def _flush(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())

@@ -103,6 +103,10 @@ class ReasoningGym:
             return 0.0
         return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
 
+    def read_answer(self, completion: str, task: Task) -> str | None:
+        """The text that `verify` scores; None if it is empty."""
+        return _candidate(completion, task.answer) or None
+
     def _new_source(self, seed: int) -> Any:
         import reasoning_gym
 

@@ -92,8 +92,9 @@ class Critic(nn.Module):
 def load_policy(name: str) -> Policy:
     """Load `smollm2-135m`, `tiny`, a local folder, or a hub id: float32 on the CPU.
 
-    `tiny` is made on the spot: some seconds of pretraining on noisy demonstrations of
-    the task scratch-addition, always with the same seed.
+    A folder of `data/policies` is known by its name: `search-base`. `tiny` is made on
+    the spot: some seconds of pretraining on noisy demonstrations of the task
+    scratch-addition, always with the same seed.
 
     Raises FileNotFoundError for a folder that is not there, ValueError for one without
     a model or a tokenizer, RuntimeError when a download is needed and fails.
@@ -105,6 +106,9 @@ def load_policy(name: str) -> Policy:
         from rlnotes.tasks import ScratchAddition
 
         return Policy(*tiny_policy(ScratchAddition()), name)
+    committed = committed_policies() / Path(name).name
+    if Path(name).name == name and (committed / "config.json").is_file():
+        return _load(committed, name)
     if name.startswith((".", "/", "~")) or Path(name).is_dir():
         return _load(_checked_folder(Path(name).expanduser()), name)
     try:
@@ -114,6 +118,11 @@ def load_policy(name: str) -> Policy:
             f"policy {name!r} is neither {EMBEDDED_POLICY!r} nor a folder, and the hub"
             f" could not give it: {str(error).splitlines()[0]}"
         ) from None
+
+
+def committed_policies() -> Path:
+    """Folder of the checkpoints that come with the repository."""
+    return Path(__file__).resolve().parent.parent / "data" / "policies"
 
 
 def cache_folder() -> Path:

@@ -8,7 +8,7 @@
 
 The folder is written as `<name>.partial`, step by step, and takes its final name when
 the run ends well: a folder without `.partial` is a whole run, and a killed run leaves
-every finished step behind.
+every finished step behind, and the state (`resumption`) that it can go on from.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +30,22 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
-from rlnotes.files import append_text, replace_text, whole_lines
+from rlnotes.files import append_text, locked, replace_text, whole_lines
 from rlnotes.provenance import describe_run, peak_memory_mb
+from rlnotes.resumption import (
+    check_config,
+    check_startable,
+    differing_provenance,
+    load_state,
+    read_rows,
+    read_samples,
+    remove_state,
+    save_state,
+)
 from rlnotes.run_folders import (
     NAME_PARTS,
     PARTIAL,
     RunPaths,
-    check_free,
     find_runs,
     partial_folder,
 )
@@ -57,6 +68,8 @@ class RunRecorder:
     to `config["seed"]`, `device` is what the policy runs on. Entering raises
     FileExistsError when the run or an interrupted one (`.partial`) is there already,
     unless `overwrite`; an earlier finished run is replaced only when the new one ends.
+    With `resume` an interrupted run goes on behind its saved state (`take_state`), or
+    starts over where none was saved; ValueError when its config is another one.
     """
 
     def __init__(
@@ -68,6 +81,7 @@ class RunRecorder:
         seeds: Sequence[int] | None = None,
         device: str = "cpu",
         overwrite: bool = False,
+        resume: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.partial = partial_folder(self.folder)
@@ -76,24 +90,31 @@ class RunRecorder:
             seeds = [self.config["seed"]] if "seed" in self.config else []
         self._command = command
         self._meta: dict[str, Any] = {"seeds": list(seeds), "device": device}
-        self._overwrite = overwrite
+        self._overwrite, self._resume = overwrite, resume
         self._rows: list[dict[str, Any]] = []
         self._columns = ["step"]
+        self._state: dict[str, Any] | None = None
+        self._spent: dict[str, float] = {"seconds": 0.0, "peak_memory_mb": 0.0}
 
     def __enter__(self) -> Self:
-        """Refuse or clear what is there, then write config and provenance."""
-        self._make_folder()
-        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
-        replace_text(self.partial / "config.yaml", text)
-        self._start = time.perf_counter()
-        self._meta = {
-            **describe_run(command=self._command),
-            **self._meta,
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        self._write_meta("running")
-        self._write_metrics()
-        (self.partial / "samples.jsonl").touch()
+        """Refuse, take up or clear what is there, then write config and provenance."""
+        with ExitStack() as stack:
+            self._make_folder()
+            stack.enter_context(locked(self.partial))
+            self._start = time.perf_counter()
+            self._meta = {
+                **describe_run(command=self._command),
+                **self._meta,
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "resumes": 0,
+            }
+            samples = self._take_up()
+            text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+            replace_text(self.partial / "config.yaml", text)
+            self._write_meta("running")
+            self._write_metrics()
+            replace_text(self.partial / "samples.jsonl", samples)
+            self._lock = stack.pop_all()
         return self
 
     def __exit__(
@@ -103,13 +124,34 @@ class RunRecorder:
         traceback: TracebackType | None,
     ) -> None:
         """Move the whole run to its final name, or leave the finished steps behind."""
-        if kind is None:
-            self._write_meta("finished")
-            self._move_into_place()
-        elif issubclass(kind, KeyboardInterrupt):
-            self._write_meta("interrupted")
-        else:
-            self._write_meta(f"failed: {kind.__name__}: {error}")
+        with self._lock:
+            if kind is None:
+                self._write_meta("finished")
+                # first: a whole run never holds a state, whenever the kill comes
+                remove_state(self.partial)
+                self._move_into_place()
+            elif issubclass(kind, KeyboardInterrupt):
+                self._write_meta("interrupted")
+            else:
+                self._write_meta(f"failed: {kind.__name__}: {error}")
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What was logged so far, before the run was resumed included."""
+        return list(self._rows)
+
+    def take_state(self) -> dict[str, Any] | None:
+        """The state to go on from, handed out once; None: start at the beginning."""
+        state, self._state = self._state, None
+        return state
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Save what `take_state` gives after a kill; `state["step"]` is the last one.
+
+        Log that step and its samples before.
+        """
+        save_state(self.partial, state)
+        self._write_meta("running")
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one row. A new key adds a column, empty in the rows before it.
@@ -143,9 +185,16 @@ class RunRecorder:
         append_text(self.partial / "samples.jsonl", "".join(lines))
 
     def _make_folder(self) -> None:
+        resumed = self._resume and self.partial.is_dir()
         if not self._overwrite:
-            check_free(self.folder)
-        shutil.rmtree(self.partial, ignore_errors=True)
+            check_startable(self.folder, self.config, resume=self._resume)
+        elif resumed:
+            check_config(self.partial, self.config)
+        if resumed:
+            return
+        if self.partial.is_dir():
+            with locked(self.partial):
+                shutil.rmtree(self.partial)
         try:
             self.partial.mkdir(parents=True)
         except OSError as error:
@@ -153,6 +202,29 @@ class RunRecorder:
                 f"folder: cannot write a run to {self.folder}"
                 f" ({error.strerror}); expected a folder that can be made"
             ) from None
+
+    def _take_up(self) -> str:
+        """Rows, samples and provenance of the session before; its samples' lines."""
+        self._state = load_state(self.partial)
+        if self._state is None:
+            return ""
+        step = self._state["step"]
+        self._columns, self._rows = read_rows(self.partial, step)
+        text = (self.partial / "meta.json").read_text(encoding="utf-8")
+        now, self._meta = self._meta, json.loads(text)
+        changed = differing_provenance(self._meta, now)
+        self._spent = {key: self._meta[key] or 0.0 for key in self._spent}
+        session = {"step": step, "date": now["date"]}
+        session |= {name: ours for name, (_, ours) in changed.items()}
+        self._meta["resumes"] += 1
+        self._meta["resumed"] = [*self._meta.get("resumed", []), session]
+        for name, (first, ours) in changed.items():
+            warnings.warn(
+                f"resume: {name} was {first!r} when the run began and is {ours!r} now;"
+                " meta.json records it, and the bits may differ",
+                stacklevel=4,
+            )
+        return read_samples(self.partial, step)
 
     def _move_into_place(self) -> None:
         if self.folder.exists():
@@ -170,12 +242,14 @@ class RunRecorder:
         )
 
     def _write_meta(self, status: str) -> None:
+        seconds = self._spent["seconds"] + time.perf_counter() - self._start
+        peak = peak_memory_mb()
         meta = {
             **self._meta,
             "status": status,
             "steps": len(self._rows),
-            "seconds": round(time.perf_counter() - self._start, 3),
-            "peak_memory_mb": peak_memory_mb(),
+            "seconds": round(seconds, 3),
+            "peak_memory_mb": peak and max(self._spent["peak_memory_mb"], peak),
         }
         text = json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
         replace_text(self.partial / "meta.json", text)

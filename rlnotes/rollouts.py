@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlnotes.kv_cache import share_with_group
 from rlnotes.masking import completion_mask_from_ids
 from rlnotes.policies import Policy
 from rlnotes.tasks import Task
@@ -96,6 +97,9 @@ class Rollouts:
         )
 
 
+# Ended rows leave the batch when an eighth of it has ended: leaving costs a copy of the
+# cache, staying a decoded token that nobody reads.
+_CROWDED = 7 / 8
 _LEFT = ("prompt_ids", "prompt_mask")
 _RIGHT = ("completion_ids", "completion_mask", "per_token_logps", "entropies")
 
@@ -227,36 +231,38 @@ def _decode(
         use_cache=True,
         logits_to_keep=1,
     )
-    cache = out.past_key_values
-    cache.batch_repeat_interleave(num_generations)
+    cache = share_with_group(out.past_key_values, num_generations)
     logits = out.logits[:, -1].repeat_interleave(num_generations, 0).float()
     mask = prompt_mask.repeat_interleave(num_generations, 0)
-    alive = torch.arange(total, device=mask.device)  # rows still in the batch
+    padded = not bool(prompt_mask.all())
+    rows = torch.arange(total, device=mask.device)  # those still in the batch
+    going = torch.ones_like(rows, dtype=torch.bool)  # those of them without an eos
     columns = []
     for position in range(max_completion_length):
         # one uniform for every row, ended or not: the draw of a row never depends on
         # which other rows have left
-        uniforms = torch.rand(total, generator=generator).to(mask.device)[alive]
+        uniforms = torch.rand(total, generator=generator).to(mask.device)[rows]
         ids = sample_tokens(logits, temperature, uniforms)
         log_probs = torch.log_softmax(logits / (temperature or 1.0), -1)
         entropy = -(log_probs.exp() * log_probs).sum(-1)
         taken = log_probs.gather(1, ids[:, None]).squeeze(1)
         column = (eos[0].repeat(total), taken.new_zeros(total), taken.new_zeros(total))
         for full, part in zip(column, (ids, taken, entropy), strict=True):
-            full[alive] = part
+            full[rows] = torch.where(going, part, full[rows])
         columns.append(column)
-        going = ~torch.isin(ids, eos)
-        if not going.any() or position + 1 == max_completion_length:
+        going = going & ~torch.isin(ids, eos)
+        count = int(going.sum())
+        if count == 0 or position + 1 == max_completion_length:
             break
-        if not going.all():
+        if count <= _CROWDED * len(rows):
             keep = going.nonzero().squeeze(1)
             cache.batch_select_indices(keep)
-            mask, alive, ids = mask[keep], alive[keep], ids[keep]
+            mask, rows, going, ids = mask[keep], rows[keep], going[keep], ids[keep]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         logits = (
             model(
                 input_ids=ids[:, None],
-                attention_mask=mask,
+                attention_mask=mask if padded else None,
                 position_ids=mask.sum(1, keepdim=True) - 1,
                 past_key_values=cache,
                 use_cache=True,

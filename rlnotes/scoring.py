@@ -1,8 +1,10 @@
-"""Log-probs of sampled tokens under a policy: the plain forward and the packed one.
+"""Log-probs of sampled tokens under a policy: the plain forward and two lean ones.
 
 The plain forward (`per_token_logps`) is the definition. The packed forward reads each
 prompt once and lays its G completions behind it in one row, each seeing the prompt and
-itself only; no padding is computed and the head sees completion tokens alone.
+itself only; no padding is computed. Where prompts are short and completions long, that
+row's attention costs more than it saves, and rows of like length go together instead.
+The head sees completion tokens alone.
 """
 
 from __future__ import annotations
@@ -40,10 +42,70 @@ def per_token_logps(
     return taken * rollouts.completion_mask
 
 
-def packed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
+def completion_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
     """Last hidden states (M, H) that predict the M masked-in completion tokens.
 
     Row-major order of `rollouts.completion_mask`; `backbone` is `model.base_model`.
+    Packed or in buckets, whichever has less to compute.
+    """
+    width = backbone.config.hidden_size
+    if packing_pays(rollouts, width):
+        return packed_hidden_states(backbone, rollouts)
+    return bucketed_hidden_states(backbone, rollouts)
+
+
+def packing_pays(rollouts: Rollouts, hidden_size: int) -> bool:
+    """Whether reading each prompt once saves more than packed attention costs.
+
+    A token costs some 24·H² operations a layer (projections and an MLP of 4·H), a pair
+    in the attention matrix 4·H: packing pays when 6·H·(tokens saved) > pairs added.
+    """
+    size = rollouts.num_generations
+    prompts = rollouts.prompt_mask.sum(1)
+    lengths = rollouts.lengths.view(-1, size)
+    saved = int(prompts.sum()) * (size - 1)
+    packed_pairs = (prompts + lengths.sum(1)) ** 2
+    plain_pairs = ((prompts[:, None] + lengths) ** 2).sum(1)
+    return 6 * hidden_size * saved > int((packed_pairs - plain_pairs).sum())
+
+
+_BUCKETS = 4
+
+
+def bucketed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
+    """`completion_hidden_states` from plain rows, like lengths together.
+
+    Prompt and completion side by side, padded on the right, where causal attention
+    never looks; the rows are sorted by length and go through in four batches.
+    """
+    size, device = rollouts.num_generations, rollouts.prompt_ids.device
+    prompts = rollouts.prompt_mask.sum(1).repeat_interleave(size).tolist()
+    lengths = rollouts.completion_mask.sum(1)
+    starts = (lengths.cumsum(0) - lengths).tolist()
+    fed = [prompt + n - 1 for prompt, n in zip(prompts, lengths.tolist(), strict=True)]
+    order = torch.tensor(fed).argsort(stable=True)
+    parts: list[Tensor] = []
+    places: list[int] = []
+    for rows in order.chunk(_BUCKETS):
+        chosen = rows.tolist()
+        ids = torch.zeros(len(chosen), max(fed[row] for row in chosen)).long()
+        predictors: list[int] = []
+        for i, row in enumerate(chosen):
+            prompt, n = prompts[row], int(lengths[row])
+            full = rollouts.prompt_ids[row // size]
+            ids[i, :prompt] = full[len(full) - prompt :]
+            ids[i, prompt : fed[row]] = rollouts.completion_ids[row, : max(n - 1, 0)]
+            first = i * ids.shape[1] + prompt - 1
+            predictors += range(first, first + n)
+            places += range(starts[row], starts[row] + n)
+        hidden = backbone(input_ids=ids.to(device), use_cache=False).last_hidden_state
+        parts.append(hidden.flatten(0, 1)[torch.tensor(predictors, device=device)])
+    return torch.cat(parts)[torch.tensor(places, device=device).argsort()]
+
+
+def packed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
+    """`completion_hidden_states` from packed rows.
+
     The first token of all G completions is predicted by one and the same state, the
     prompt's last, so it is computed once and gathered G times.
     """
@@ -124,11 +186,11 @@ def _block_attention(segment: Tensor) -> Tensor:
 def packed_logps(
     policy: Policy, rollouts: Rollouts, *, temperature: float = 1.0
 ) -> Tensor:
-    """`per_token_logps` by the packed forward and chunked head, without gradient."""
+    """`per_token_logps` with little padding and a chunked head; no gradient."""
     from rlnotes.fused import fused_logps, plain_head_weight
 
     with torch.no_grad():
-        hidden = packed_hidden_states(policy.model.base_model, rollouts)
+        hidden = completion_hidden_states(policy.model.base_model, rollouts)
         mask = rollouts.completion_mask.bool()
         logps, _ = fused_logps(
             hidden,

@@ -63,6 +63,9 @@ class TaskSet(Protocol):
     def verify(self, completion: str, task: Task) -> float:
         """Score in [0, 1] of a completion's text; never raises."""
 
+    def read_answer(self, completion: str, task: Task) -> str | None:
+        """The answer a completion gives, as completions vote on it; None without."""
+
 
 def last_number(text: object) -> str | None:
     """Last number of a text in canonical form, or None if there is none.
@@ -131,7 +134,7 @@ def stable_hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def _draw(pool: list[Item], count: int, rng: random.Random) -> list[Item]:
+def draw(pool: list[Item], count: int, rng: random.Random) -> list[Item]:
     """`count` items without repetition; past the pool's size, whole further rounds."""
     drawn: list[Item] = []
     while len(drawn) < count:
@@ -166,7 +169,7 @@ class Arithmetic:
         check_sample(count, seed, step)
         rng = random.Random(f"{self.name}/{seed}/{step}")
         train, _ = _split_pairs(self.low, self.high)
-        return [self._task(*pair) for pair in _draw(train, count, rng)]
+        return [self._task(*pair) for pair in draw(train, count, rng)]
 
     def held_out(self) -> list[Task]:
         """Both orders of every held-out pair, in a fixed random order."""
@@ -175,6 +178,10 @@ class Arithmetic:
     def verify(self, completion: str, task: Task) -> float:
         """1.0 if the last number of the completion is the answer, else 0.0."""
         return verify_number(completion, task)
+
+    def read_answer(self, completion: str, task: Task) -> str | None:
+        """The last number of the completion."""
+        return last_number(completion)
 
     def _task(self, a: int, b: int) -> Task:
         result = {"+": a + b, "-": a - b, "*": a * b}[self.operator]
@@ -201,7 +208,7 @@ class ScratchAddition:
         check_sample(count, seed, step)
         rng = random.Random(f"{self.name}/{seed}/{step}")
         train, _ = _split_pairs(0, 9)
-        return [self._task(*pair) for pair in _draw(train, count, rng)]
+        return [self._task(*pair) for pair in draw(train, count, rng)]
 
     def held_out(self) -> list[Task]:
         """Both orders of every held-out pair, in a fixed random order."""
@@ -210,6 +217,10 @@ class ScratchAddition:
     def verify(self, completion: str, task: Task) -> float:
         """1.0 if the last number of the completion is the answer, else 0.0."""
         return verify_number(completion, task)
+
+    def read_answer(self, completion: str, task: Task) -> str | None:
+        """The last number of the completion."""
+        return last_number(completion)
 
     def demonstrations(
         self, rng: random.Random, *, noise: float = 1.0
@@ -250,18 +261,22 @@ def load_task(name: str, **options: Any) -> TaskSet:
     """The task set of that name.
 
     "addition", "subtraction", "multiplication" (operands 1…9), the same with
-    "-2digit" (10…99), "scratch-addition", or "reasoning_gym/<dataset>", whose
+    "-2digit" (10…99), "scratch-addition", the search lab's "search" (3 numbers),
+    "search-easy" (2) and "search-hard" (4), or "reasoning_gym/<dataset>", whose
     `options` are the dataset's own: load_task("reasoning_gym/chain_sum", min_terms=2).
     Raises ValueError on an unknown name or on options that the task does not have.
     """
+    from rlnotes.search_task import SEARCH_TASKS
+
     family, _, dataset = str(name).partition("/")
     if family == "reasoning_gym":
         from rlnotes.gym_tasks import ReasoningGym
 
         return ReasoningGym(dataset, **options)
-    if name not in _TASKS:
-        known = ", ".join([*sorted(_TASKS), "reasoning_gym/<dataset>"])
+    tasks = _TASKS | SEARCH_TASKS
+    if name not in tasks:
+        known = ", ".join([*sorted(tasks), "reasoning_gym/<dataset>"])
         raise ValueError(f"name: unknown task {name!r}; known: {known}")
     if options:
         raise ValueError(f"options: {name!r} takes none, got {sorted(options)}")
-    return _TASKS[name]
+    return tasks[name]

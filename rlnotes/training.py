@@ -23,6 +23,7 @@ from rlnotes.batches import prepare, score
 from rlnotes.evaluation import evaluate, sample_records, summarize
 from rlnotes.policies import Critic, Policy, load_policy
 from rlnotes.recording import RunRecorder
+from rlnotes.resumption import Checkpoints, check_startable
 from rlnotes.rewards import (
     RewardFunction,
     bracket_format_reward,
@@ -57,6 +58,7 @@ def train(
     task: TaskSet | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
     evaluations: bool = True,
     on_step: Callable[[dict[str, float]], None] | None = None,
@@ -68,10 +70,21 @@ def train(
     earlier one. The given policy is changed in place. `on_step` is called with each
     row of metrics. Raises ValueError before anything is written if the config cannot
     run.
+
+    With `resume`, a run that was killed goes on in its `.partial` folder from the last
+    state that `config.save_steps` had it save, to the same bits on the same machine;
+    give it the same policy, untrained, and the same task. `on_step` sees the new rows.
+    Raises ValueError when the interrupted run has another config or its state is
+    damaged; without an interrupted run, or one without a state, it starts anew.
     """
     from tqdm.auto import tqdm
 
+    if output is not None and not overwrite:
+        check_startable(output, config.to_dict(), resume=resume)
+    elif resume and output is None:
+        raise ValueError("resume needs output, the folder of the run, got None")
     task = task or load_task(config.task)
+    check_budget(config, task)
     reward_funcs = build_rewards(config, task)
     policy = policy or load_policy(config.policy)
     torch.manual_seed(config.seed)
@@ -80,7 +93,7 @@ def train(
     if output is not None:
         where = policy.device.type
         recorder = RunRecorder(
-            output, config.to_dict(), device=where, overwrite=overwrite
+            output, config.to_dict(), device=where, overwrite=overwrite, resume=resume
         )
     rows: list[dict[str, float]] = []
 
@@ -92,16 +105,23 @@ def train(
             on_step(rows[-1])
 
     with recorder as record, tqdm(total=config.max_steps, disable=not progress) as bar:
-        if evaluations:
-            log(0, evaluate(policy, task, config))
-        for step in range(1, config.max_steps + 1):
+        checkpoints = Checkpoints(learner, record, config.save_steps)
+        done = checkpoints.restore()
+        if record is not None:
+            rows += record.rows
+        if done < 0:
+            if evaluations:
+                log(0, evaluate(policy, task, config))
+            checkpoints.save(0)
+        bar.update(max(done, 0))
+        for step in range(max(done, 0) + 1, config.max_steps + 1):
             start = time.perf_counter()
             rollouts, rewards, costs = collect(learner, task, reward_funcs, step)
             rolled = time.perf_counter()
             batch = prepare(learner, rollouts, rewards)
             stats = update(learner, batch, step)
             metrics = {
-                **summarize(learner, batch, stats, costs),
+                **summarize(learner, batch, task, stats, costs),
                 "step_time": time.perf_counter() - start,
                 "step_time/rollout": rolled - start,
             }
@@ -111,10 +131,22 @@ def train(
             log(step, metrics)
             if record is not None and step in _sample_steps(config.max_steps):
                 record.add_samples(step, sample_records(batch, config))
+            if step < config.max_steps:
+                checkpoints.save(step)
             bar.update()
             bar.set_postfix(reward=f"{metrics['reward']:.2f}")
     folder = Path(output) if output else None
     return TrainingResult(policy, pd.DataFrame(rows), folder, learner.critic)
+
+
+def check_budget(config: Config, task: TaskSet) -> None:
+    """Raise ValueError if no response of the task fits into the budget."""
+    shortest = getattr(task, "min_completion_length", 1)
+    if config.max_completion_length < shortest:
+        raise ValueError(
+            f"max_completion_length={config.max_completion_length} is shorter than one"
+            f" whole response of {task.name!r}, {shortest} tokens"
+        )
 
 
 def build_rewards(config: Config, task: TaskSet) -> list[RewardFunction]:

@@ -6,8 +6,10 @@ into micro-batches anywhere; the head's gradient comes chunk by chunk from `fuse
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,7 +32,7 @@ from rlnotes.objectives import (
     value_loss,
 )
 from rlnotes.policies import Critic, Policy
-from rlnotes.scoring import packed_hidden_states, unpack
+from rlnotes.scoring import completion_hidden_states, unpack
 
 
 @dataclass
@@ -70,6 +72,55 @@ class Learner:
             return nullcontext()
         return torch.autocast(self.policy.device.type, dtype=torch.bfloat16)
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that training moves; the sampler and the reference follow from it.
+
+        The sampler is copied from the policy before each step, the reference is the
+        policy that training started from: a digest stands for it.
+        """
+        return {
+            "models": [model.state_dict() for model in self._models()],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            **{name: getattr(self, name) for name in _COUNTERS},
+            "reference": self._reference_digest,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave, to the bit.
+
+        Raises ValueError when it belongs to another model, or when the KL would be
+        taken to another reference than before.
+        """
+        if state["reference"] != self._reference_digest:
+            raise ValueError(
+                "policy: expected the untrained policy that this run started from (it"
+                " is the reference of the KL term), got other weights"
+            )
+        try:
+            for model, weights in zip(self._models(), state["models"], strict=True):
+                model.load_state_dict(weights)
+            for mine, moments in zip(self.optimizers, state["optimizers"], strict=True):
+                mine.load_state_dict(moments)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"policy: the saved state is another's: {error}") from None
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
+
+    def _models(self) -> list[torch.nn.Module]:
+        return [self.policy.model, *([self.critic] if self.critic else [])]
+
+    @cached_property
+    def _reference_digest(self) -> str | None:
+        if self.reference is None:
+            return None
+        digest = hashlib.sha256()
+        for weight in self.reference.model.parameters():
+            digest.update(weight.cpu().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+_COUNTERS = ("updates", "num_tokens", "num_completions")
+
 
 def update(learner: Learner, batch: Batch, step: int) -> dict[str, float]:
     """`num_iterations` passes in `steps_per_generation` mini-batches: θ moves here."""
@@ -95,21 +146,37 @@ def update_once(learner: Learner, batch: Batch) -> dict[str, float]:
     weights = mini_batch_weights(batch, config)
     groups = len(batch.rollouts) // size
     micro = (config.per_device_train_batch_size or len(batch.rollouts)) // size
-    losses, value_losses, logps = [], [], []
+    losses, value_losses = [], []
+    order = forward_order(batch, groups) if micro < groups else list(range(groups))
+    logps = torch.full_like(batch.rollouts.per_token_logps, torch.nan)
     for start in range(0, groups, micro):
-        chosen = list(range(start, min(start + micro, groups)))
-        part, rows = batch.select(chosen), slice(start * size, (start + micro) * size)
+        chosen = order[start : start + micro]
+        rows = [group * size + i for group in chosen for i in range(size)]
+        part = batch.select(chosen)
         with learner.autocast():
             loss, part_logps = policy_backward(learner, part, weights[rows])
             if learner.critic is not None:
                 value_losses.append(critic_backward(learner, part, weights[rows]))
         losses.append(loss)
-        logps.append(part_logps)
+        logps[rows] = part_logps
     stats = {"loss": sum(losses), "grad_norm": step_optimizers(learner)}
     if value_losses:
         stats["loss/value"] = sum(value_losses)
     learner.updates += 1
-    return stats | ratio_statistics(batch, torch.cat(logps), config)
+    return stats | ratio_statistics(batch, logps, config)
+
+
+def forward_order(batch: Batch, groups: int) -> list[int]:
+    """Groups in the order of their forward passes: like with like.
+
+    The packed rows of one pass are padded to the longest, and a pass whose every
+    advantage is zero is skipped: groups are sorted by whether they are idle, then by
+    their number of tokens. The gradient is a sum, so the order only rounds it.
+    """
+    tokens = batch.rollouts.lengths.view(groups, -1).sum(1).tolist()
+    advantages = batch.advantages.reshape(groups, -1)
+    idle = (advantages == 0).all(1).tolist()
+    return sorted(range(groups), key=lambda group: (idle[group], tokens[group]))
 
 
 def mini_batch_weights(batch: Batch, config: Config) -> Tensor:
@@ -142,7 +209,7 @@ def policy_backward(
     if bool(skip.all()):
         return 0.0, torch.full(mask.shape, torch.nan)
     head = plain_head_weight(learner.policy.model)
-    hidden = packed_hidden_states(learner.policy.model.base_model, batch.rollouts)
+    hidden = completion_hidden_states(learner.policy.model.base_model, batch.rollouts)
     ids = batch.rollouts.completion_ids[mask]
     if config.importance_sampling_level == "sequence":
         result = fused_sequence_loss(

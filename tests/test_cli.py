@@ -39,7 +39,12 @@ def test_import_rlnotes_imports_nothing_slow():
 
 
 @pytest.mark.parametrize(
-    "command", ["", "check", "fetch", "algorithms", "run", "notebook", "train", "table"]
+    "command",
+    [
+        "",
+        *["check", "fetch", "algorithms", "run", "notebook", "train", "table"],
+        *["pretrain", "sweep"],
+    ],
 )
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as exit_:

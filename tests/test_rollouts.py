@@ -11,7 +11,12 @@ from rlnotes.rollouts import (
     sample_informative,
     sample_tokens,
 )
-from rlnotes.scoring import packed_hidden_states, per_token_logps
+from rlnotes.scoring import (
+    bucketed_hidden_states,
+    packed_hidden_states,
+    packing_pays,
+    per_token_logps,
+)
 from rlnotes.tasks import Task
 from tests.conftest import random_policy
 
@@ -69,7 +74,8 @@ def test_sampled_logps_are_the_training_forwards(kind):
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
-def test_packed_forward_is_the_plain_one_with_gradient(kind):
+@pytest.mark.parametrize("forward", [packed_hidden_states, bucketed_hidden_states])
+def test_lean_forwards_are_the_plain_one_with_gradient(kind, forward):
     policy = random_policy(kind)
     r = rollouts_of(policy, MIXED, max_completion_length=12)
     mask = r.completion_mask.bool()
@@ -81,12 +87,26 @@ def test_packed_forward_is_the_plain_one_with_gradient(kind):
         return [p.grad.clone() for p in policy.model.parameters()]
 
     plain = per_token_logps(policy, r)[mask]
-    hidden = packed_hidden_states(policy.model.base_model, r)
+    hidden = forward(policy.model.base_model, r)
     logits = policy.model.lm_head(hidden)
     packed = logits.log_softmax(-1).gather(1, r.completion_ids[mask][:, None])[:, 0]
     torch.testing.assert_close(packed, plain, atol=1e-5, rtol=1e-5)
     for a, b in zip(gradient(packed), gradient(plain), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "pays"),
+    [(40, 24, True), (8, 60, False), (8, 4, True), (1, 1, True), (2, 200, False)],
+)
+def test_packing_pays_when_prompts_are_long(policy, prompt, completion, pays):
+    r = rollouts_of(policy, MIXED[:1], num_generations=8)
+    r.prompt_mask = torch.ones(1, prompt, dtype=torch.long)
+    r.completion_mask = torch.ones(8, completion, dtype=torch.long)
+    assert packing_pays(r, 128) == pays
+    # by hand: 6·128·7 prompt tokens saved against the pairs added
+    pairs = (prompt + 8 * completion) ** 2 - 8 * (prompt + completion) ** 2
+    assert (5376 * prompt > pairs) == pays
 
 
 def test_temperature_is_in_the_recorded_logps(policy):
@@ -206,3 +226,30 @@ def test_bad_input(policy, task):
         rollouts_of(policy, tasks, temperature=-1.0)
     with pytest.raises(ValueError, match="no chat template"):
         rollouts_of(policy, [Task([{"role": "user", "content": "1"}], "1")])
+
+
+def test_a_growing_cache_holds_what_transformers_cache_holds():
+    from transformers.cache_utils import DynamicLayer
+
+    from rlnotes.kv_cache import GrowingLayer
+
+    generator = torch.Generator().manual_seed(0)
+
+    def states(rows, length):
+        return torch.randn(2, rows, 3, length, 4, generator=generator)
+
+    start = states(5, 7)
+    theirs, ours = DynamicLayer(), GrowingLayer(*start)
+    theirs.update(*start)
+    rows = 5
+    for step in range(150):  # past the room that is allocated ahead
+        new = states(rows, 1)
+        for mine, reference in zip(ours.update(*new), theirs.update(*new), strict=True):
+            assert torch.equal(mine, reference)
+        if step in (20, 90):
+            keep = torch.tensor([0, 2, 3][: rows - 1])
+            ours.batch_select_indices(keep)
+            theirs.batch_select_indices(keep)
+            rows = len(keep)
+    assert ours.get_seq_length() == theirs.get_seq_length() == 157
+    assert ours.keys.data_ptr() == ours.update(*states(rows, 1))[0].data_ptr()

@@ -1,0 +1,206 @@
+"""RESUMPTION: a killed run goes on from its last saved state, to the same bits.
+
+    <run>.partial/state.pt      weights, optimizer moments, counters, random state
+
+What a step draws is a function of (seed, step), so this and the step's number are all
+that a run consists of. The rows and samples behind the saved step are cut off and made
+again. The file is replaced at once and goes when the run is whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlnotes.files import read_mapping, replacing, temporary_path, whole_lines
+from rlnotes.run_folders import check_free, partial_folder
+
+if TYPE_CHECKING:
+    from rlnotes.recording import RunRecorder
+    from rlnotes.updates import Learner
+
+SAVING_SHARE = 0.05
+"""Share of the time that saving may take where `save_steps` leaves it open."""
+_STATE = "state.pt"
+_PROVENANCE = ("commit", "diff_hash", "cpu", "threads")
+
+
+class Checkpoints:
+    """Saves a learner's state into its run folder when it is due, and reads it back.
+
+    `save_steps`: every so many steps, 0 never; None: when the time since the last save
+    is twenty times what that one took. Without a record nothing is saved.
+    """
+
+    def __init__(
+        self, learner: Learner, record: RunRecorder | None, save_steps: int | None
+    ) -> None:
+        self.learner, self.record, self.save_steps = learner, record, save_steps
+        self._seconds, self._ended = 0.0, time.perf_counter()
+
+    def restore(self) -> int:
+        """Bring the learner to the saved step and return it; −1: nothing is saved."""
+        import torch
+
+        state = None if self.record is None else self.record.take_state()
+        if state is None:
+            return -1
+        self.learner.load_state_dict(state["learner"])
+        torch.set_rng_state(state["rng"])
+        return int(state["step"])
+
+    def save(self, step: int) -> None:
+        """Save the state after `step`, if it is due."""
+        import torch
+
+        if self.record is None or not self._due(step):
+            return
+        start = time.perf_counter()
+        learner, rng = self.learner.state_dict(), torch.get_rng_state()
+        self.record.save_state({"step": step, "learner": learner, "rng": rng})
+        self._ended = time.perf_counter()
+        self._seconds = self._ended - start
+
+    def _due(self, step: int) -> bool:
+        if self.save_steps is not None:
+            return self.save_steps > 0 and step % self.save_steps == 0
+        return time.perf_counter() - self._ended >= self._seconds / SAVING_SHARE
+
+
+def check_startable(
+    folder: str | os.PathLike[str], config: Mapping[str, Any], *, resume: bool
+) -> None:
+    """Raise unless a run of `config` may start in `folder`, or with `resume` go on.
+
+    FileExistsError when a run is there already; ValueError when the interrupted one
+    has another config.
+    """
+    folder = Path(folder)
+    partial = partial_folder(folder)
+    if folder.exists() or not partial.exists():
+        check_free(folder)
+    elif resume:
+        check_config(partial, config)
+    else:
+        raise FileExistsError(
+            f"an interrupted run is already in {partial}; resume it (--resume, in"
+            " Python resume=True), remove it or choose another folder"
+        )
+
+
+def check_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise ValueError, naming each field, when the run in `folder` has another config.
+
+    A field that an older record does not know counts as None.
+    """
+    if not (folder / "config.yaml").is_file():  # killed before it was written
+        return
+    theirs = read_mapping(folder / "config.yaml")
+    ours = {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+    differences = [
+        f"{name} was {theirs.get(name)!r}, is {ours.get(name)!r}"
+        for name in {**theirs, **ours}
+        if theirs.get(name) != ours.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"config: the run in {folder} has another: {'; '.join(differences)}"
+        )
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Replace the state in `folder`, at once. Raises OSError when it cannot."""
+    import torch
+
+    try:
+        with replacing(folder / _STATE) as file:
+            torch.save(dict(state), file)
+    except (OSError, RuntimeError) as error:
+        temporary_path(folder / _STATE).unlink(missing_ok=True)
+        raise OSError(
+            f"the state cannot be saved in {folder} ({error}); with save_steps=0 the"
+            " run goes without, and cannot be resumed"
+        ) from None
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """The state in `folder`; None when the run was killed before its first save.
+
+    Raises ValueError when the file is damaged.
+    """
+    import torch
+
+    path = folder / _STATE
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch.load compares no checksum
+        if damaged:
+            raise ValueError(f"checksum of {damaged}")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each kind of damage raises another one
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(
+            f"the saved state {path} is damaged ({reason}); remove {folder} to start"
+            " over"
+        ) from None
+
+
+def remove_state(folder: Path) -> None:
+    """Delete the state and what a kill left of an attempt to save one."""
+    for path in (folder / _STATE, temporary_path(folder / _STATE)):
+        path.unlink(missing_ok=True)
+
+
+def read_rows(folder: Path, last: int) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and rows of metrics.csv up to step `last`, exactly as they were logged.
+
+    Raises ValueError when the row of that step is missing.
+    """
+    text = whole_lines((folder / "metrics.csv").read_text(encoding="utf-8"))
+    rows = [_parsed(row) for row in csv.DictReader(io.StringIO(text))]
+    kept = [row for row in rows if row["step"] <= last]
+    if last != (kept[-1]["step"] if kept else 0):
+        raise ValueError(
+            f"metrics.csv in {folder} has no row of step {last}, where the saved state"
+            f" is; remove {folder} to start over"
+        )
+    # a column that came with a later step is not there yet
+    return list(dict.fromkeys(["step", *(key for row in kept for key in row)])), kept
+
+
+def read_samples(folder: Path, last: int) -> str:
+    """The lines of samples.jsonl up to step `last`."""
+    text = whole_lines((folder / "samples.jsonl").read_text(encoding="utf-8"))
+    lines = text.split("\n")[:-1]
+    return "".join(x + "\n" for x in lines if json.loads(x)["step"] <= last)
+
+
+def differing_provenance(
+    first: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """What the bits depend on and this session has another of: name → (first, now)."""
+    pairs = {name: (first.get(name), now.get(name)) for name in _PROVENANCE}
+    for name, version in now["versions"].items():
+        pairs[name] = (first.get("versions", {}).get(name), version)
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _parsed(row: Mapping[str, str]) -> dict[str, Any]:
+    """A row of text as numbers; an int stays one, an empty field is left out."""
+    return {key: _number(text) for key, text in row.items() if text}
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

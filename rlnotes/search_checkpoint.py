@@ -1,0 +1,127 @@
+"""A search policy on the disk: weights, tokenizer, and a card of what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import time
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from rlnotes.algorithms import coerce
+from rlnotes.files import replace_text
+from rlnotes.policies import Policy
+from rlnotes.provenance import describe_run
+from rlnotes.rollouts import generate_rollouts
+from rlnotes.search_base import Pretraining, pretrain
+from rlnotes.search_task import SEARCH_TASKS
+from rlnotes.search_traces import analyze, trace_rates
+from rlnotes.validation import check_choice
+
+_SAMPLES = 8  # completions per held-out question
+_BUDGET = 128  # tokens
+
+
+def make_pretraining(values: Mapping[str, Any]) -> Pretraining:
+    """`Pretraining` from a YAML file's names and values; ValueError names a bad one."""
+    hints = typing.get_type_hints(Pretraining)
+    names = tuple(field.name for field in dataclasses.fields(Pretraining))
+    for name in values:
+        check_choice("parameter", name, names)
+    plain = {k: v for k, v in values.items() if k != "levels"}
+    checked = {name: coerce(name, value, hints[name]) for name, value in plain.items()}
+    if "levels" in values:
+        if not isinstance(values["levels"], Mapping):
+            raise ValueError(
+                f"levels must map tasks to shares, got {values['levels']!r}"
+            )
+        checked["levels"] = dict(values["levels"])
+    return Pretraining(**checked)
+
+
+def pretrain_to_folder(settings: Pretraining, folder: Path) -> dict[str, float]:
+    """Pretrain, measure, and write a folder that `load_policy` reads; the rates.
+
+    The folder appears whole at the end. Raises FileExistsError if it is there already.
+    """
+    if folder.exists():
+        raise FileExistsError(f"a policy is already in {folder}; remove it first")
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    start = time.perf_counter()
+    policy = pretrain(settings)
+    seconds = time.perf_counter() - start
+    policy.model.save_pretrained(partial)
+    policy.tokenizer.save_pretrained(partial)
+    rates = {name: measure(policy, name) for name in SEARCH_TASKS}
+    digest = hashlib.sha256((partial / "model.safetensors").read_bytes()).hexdigest()
+    replace_text(partial / "README.md", _card(policy, settings, rates, digest, seconds))
+    os.replace(partial, folder)
+    return rates["search"]
+
+
+def measure(policy: Policy, task_name: str) -> dict[str, float]:
+    """Rates of `trace_rates` on held-out questions, 8 samples each at temperature 1."""
+    task = SEARCH_TASKS[task_name]
+    rollouts = generate_rollouts(
+        policy,
+        task.held_out(),
+        num_generations=_SAMPLES,
+        max_completion_length=_BUDGET,
+        generator=torch.Generator().manual_seed(0),
+    )
+    traces = [
+        analyze(text, rollouts.tasks[row // _SAMPLES])
+        for row, text in enumerate(rollouts.texts)
+    ]
+    lengths = {"length": float(rollouts.lengths.float().mean())}
+    return trace_rates(traces) | lengths
+
+
+def _card(
+    policy: Policy,
+    settings: Pretraining,
+    rates: Mapping[str, Mapping[str, float]],
+    digest: str,
+    seconds: float,
+) -> str:
+    run = describe_run()
+    names = list(rates["search"])
+    table = [f"| | {' | '.join(rates)} |", f"|---|{'---|' * len(rates)}"]
+    table += [
+        f"| {name} | {' | '.join(f'{rates[task][name]:.3f}' for task in rates)} |"
+        for name in names
+    ]
+    commit = run["commit"][:7] + ("+" if run["dirty"] else "")
+    return "\n".join(
+        [
+            f"# {settings.name}",
+            "",
+            f"A Llama of {policy.num_parameters:,} weights that imitates noisy guess"
+            " and check (`rlnotes/search_base.py`).",
+            f"Made by `{run['command']}` at commit {commit} in {seconds:.0f} s on"
+            f" {run['threads']} thread(s) of {run['cpu']}.",
+            "",
+            f"SHA-256 of model.safetensors: `{digest}`",
+            "",
+            f"Held-out questions, {_SAMPLES} samples each, temperature 1, at most"
+            f" {_BUDGET} tokens (rates as in `search_traces.trace_rates`):",
+            "",
+            *table,
+            "",
+            "Settings:",
+            "",
+            "```yaml",
+            yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False).strip(),
+            "```",
+            "",
+        ]
+    )

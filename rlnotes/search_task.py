@@ -1,0 +1,169 @@
+"""The search lab's task: fill in operators until the target is met, by guess and check.
+
+    make 20 from 5 6 9 :
+    5 * 6 = 30 - 9 = 21 ? 20 wait 5 + 6 = 11 + 9 = 20 ? 20 answer + +
+
+The numbers stay in order, operators apply from left to right, and every value on the
+way lies in 0…99, so that each number is one token. A response tries operators, ends a
+try with its result and the target, and then says `wait` or `answer`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+from rlnotes.tasks import HELD_OUT_SHARE, Task, check_sample, draw, stable_hash
+
+OPERATORS = ("+", "-", "*")
+LARGEST = 99
+# The same two words in two languages, so that a policy can learn to mix them.
+WAIT, ANSWER = ("wait", "等"), ("answer", "答")
+HELD_OUT_TASKS = 128
+
+
+def evaluate_steps(numbers: Sequence[int], operators: Sequence[str]) -> list[int]:
+    """Values after each operator, left to right; shorter when one leaves 0…99."""
+    value, values = numbers[0], []
+    for operator, number in zip(operators, numbers[1:], strict=True):
+        value = {"+": value + number, "-": value - number, "*": value * number}[
+            operator
+        ]
+        if not 0 <= value <= LARGEST:
+            break
+        values.append(value)
+    return values
+
+
+@cache
+def legal_tries(numbers: tuple[int, ...]) -> dict[tuple[str, ...], int]:
+    """Every choice of operators that stays within 0…99, with its result."""
+    results = {}
+    for operators in product(OPERATORS, repeat=len(numbers) - 1):
+        values = evaluate_steps(numbers, operators)
+        if len(values) == len(operators):
+            results[operators] = values[-1]
+    return results
+
+
+@cache
+def _split_questions(
+    count: int,
+) -> tuple[list[tuple[tuple[int, ...], int]], list[tuple[tuple[int, ...], int]]]:
+    """(train, held-out) pairs (numbers, target); all targets of numbers go together.
+
+    A quarter of the number tuples is held out, ranked by a hash of their text: the
+    same on every machine.
+    """
+    tuples = list(product(range(1, 10), repeat=count))
+    ranked = sorted(tuples, key=lambda numbers: stable_hash(f"search {numbers}"))
+    held_out = set(ranked[: round(HELD_OUT_SHARE * len(ranked))])
+    train: list[tuple[tuple[int, ...], int]] = []
+    test: list[tuple[tuple[int, ...], int]] = []
+    for numbers in tuples:
+        targets = sorted(set(legal_tries(numbers).values()))
+        pairs = [(numbers, target) for target in targets]
+        (test if numbers in held_out else train).extend(pairs)
+    return train, sorted(test, key=lambda pair: stable_hash(f"order {pair}"))
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """Countdown-like search over `count` one-digit numbers in a given order.
+
+    A question is a pair of numbers and a target that some legal try reaches, uniform
+    over all such pairs. With 2, 3 or 4 numbers there are at most 3, 9 or 27 tries.
+    """
+
+    name: str
+    count: int = 3
+
+    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
+        """`count` training tasks, distinct as far as the pool allows."""
+        check_sample(count, seed, step)
+        rng = random.Random(f"{self.name}/{seed}/{step}")
+        return [
+            self.task(*q) for q in draw(_split_questions(self.count)[0], count, rng)
+        ]
+
+    def held_out(self) -> list[Task]:
+        """At most 128 questions about numbers that training never shows."""
+        questions = _split_questions(self.count)[1][:HELD_OUT_TASKS]
+        return [self.task(*question) for question in questions]
+
+    def task(self, numbers: Sequence[int], target: int) -> Task:
+        """The question "make `target` from `numbers`".
+
+        Columns: numbers, target. Raises ValueError for numbers outside 1…9, another
+        count of them, or a target that no legal try reaches.
+        """
+        numbers = tuple(numbers)
+        if len(numbers) != self.count or not all(n in range(1, 10) for n in numbers):
+            raise ValueError(
+                f"numbers: expected {self.count} integers from 1 to 9, got {numbers}"
+            )
+        solutions = [o for o, v in legal_tries(numbers).items() if v == target]
+        if not solutions:
+            raise ValueError(
+                f"target: {target!r} cannot be made from {numbers}; reachable are"
+                f" {sorted(set(legal_tries(numbers).values()))}"
+            )
+        prompt = f"make {target} from {' '.join(map(str, numbers))} :"
+        columns = {"numbers": list(numbers), "target": target}
+        return Task(prompt, " ".join(solutions[0]), columns)
+
+    def verify(self, completion: str, task: Task) -> float:
+        """1.0 if the response ends in one legal answer that makes the target.
+
+        The text is split at blanks and compared word by word: after the only `answer`
+        come exactly the operators and nothing else. Nothing is evaluated as code.
+        """
+        operators = answered_operators(completion)
+        numbers = tuple(task.columns["numbers"])
+        return float(legal_tries(numbers).get(operators) == task.columns["target"])
+
+    def read_answer(self, completion: str, task: Task) -> str | None:
+        """The operators after the only `answer`."""
+        return " ".join(answered_operators(completion)) or None
+
+    def describe(
+        self, completions: Sequence[str], tasks: Sequence[Task]
+    ) -> dict[str, float]:
+        """What the responses did, as `search_traces.trace_rates` counts it."""
+        from rlnotes.search_traces import analyze, trace_rates
+
+        pairs = zip(completions, tasks, strict=True)
+        return trace_rates(analyze(text, task) for text, task in pairs)
+
+    @property
+    def min_completion_length(self) -> int:
+        """Tokens of one try with its answer and the end: less cannot show a check."""
+        return (4 * self.count - 1) + 1 + (self.count - 1) + 1
+
+
+def answered_operators(completion: object) -> tuple[str, ...]:
+    """The words after the only `answer` (or 答) of a text; () when there is not one."""
+    words = completion.split() if isinstance(completion, str) else []
+    places = [i for i, word in enumerate(words) if word in ANSWER]
+    return tuple(words[places[0] + 1 :]) if len(places) == 1 else ()
+
+
+def write_try(
+    numbers: Sequence[int], operators: Sequence[str], target: int
+) -> list[str]:
+    """The words of one try: `5 + 6 = 11 + 9 = 20 ? 20`."""
+    words = [str(numbers[0])]
+    values = evaluate_steps(numbers, operators)
+    for operator, number, value in zip(operators, numbers[1:], values, strict=True):
+        words += [operator, str(number), "=", str(value)]
+    return [*words, "?", str(target)]
+
+
+SEARCH_TASKS = {
+    "search-easy": SearchTask("search-easy", 2),
+    "search": SearchTask("search", 3),
+    "search-hard": SearchTask("search-hard", 4),
+}

@@ -1,0 +1,217 @@
+"""SWEEP: every config × seed in a process of its own, one thread each.
+
+    rlnotes sweep configs/grpo.yaml configs/dapo.yaml --seeds 0-4
+
+The command is its own continuation: finished runs are skipped, interrupted ones resume,
+and a run that fails leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlnotes.algorithms import Config, load_config, make_config
+from rlnotes.run_folders import partial_folder, run_name, runs_folder
+
+_POLL_SECONDS = 0.2
+# A run is small: a second thread gains little, a second run doubles the throughput.
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TQDM_DISABLE": "1",
+}
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One run of a sweep: its config, its folder, and the command that repeats it."""
+
+    config: Config
+    folder: Path
+    command: tuple[str, ...]
+
+    @property
+    def log(self) -> Path:
+        """What the run printed; kept where it failed."""
+        return self.folder.with_name(self.folder.name + ".log")
+
+    @property
+    def step(self) -> int:
+        """The last step in the record so far, 0 before the first."""
+        try:
+            lines = (partial_folder(self.folder) / "metrics.csv").read_text()
+            return int(lines.rstrip().rsplit("\n", 1)[-1].split(",")[0])
+        except (OSError, ValueError):  # not there yet, or the header alone
+            return 0
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0-2,7` as [0, 1, 2, 7]. Raises ValueError for anything else or a seed twice."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        last = last or ("" if "-" in part else first)
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise ValueError(
+                f"seeds must be like 0-4, 0,2,5 or 0-2,7, got {part!r} in {text!r}"
+            )
+        seeds += range(int(first), int(last) + 1)
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise ValueError(f"seeds: {twice[0]} is given twice in {text!r}")
+    return seeds
+
+
+def plan_sweep(
+    paths: Sequence[Path],
+    seeds: Sequence[int],
+    *,
+    output: Path | None = None,
+    overrides: dict[str, Any],
+) -> list[SweepRun]:
+    """Every config × seed as a run in `output` (default: `runs_folder()`), seed-wise.
+
+    Raises ValueError before anything is written: for a config or override that no run
+    could have, two configs whose runs would have one name, or a run that is there with
+    another config. FileNotFoundError for a config file that is not there.
+    """
+    from rlnotes.resumption import check_config
+    from rlnotes.tasks import load_task
+
+    if "seed" in overrides:
+        raise ValueError(f"seed={overrides['seed']}: a sweep's seeds come with --seeds")
+    output = output or runs_folder()
+    runs: dict[Path, SweepRun] = {}
+    for seed in seeds:
+        for path in paths:
+            config = load_config(path, **{**overrides, "seed": seed})
+            folder = output / run_name(config.to_dict())
+            command = _command(path, {**overrides, "seed": seed})
+            if folder in runs:
+                raise ValueError(
+                    f"{runs[folder].command[3]} and {path} would both be"
+                    f" {folder.name}; sweep them apart, each with an --output"
+                )
+            runs[folder] = SweepRun(config, folder, command)
+            check_config(folder, config.to_dict())
+            check_config(partial_folder(folder), config.to_dict())
+            load_task(config.task)
+    return list(runs.values())
+
+
+def run_sweep(runs: Sequence[SweepRun], *, jobs: int | None = None) -> dict[str, str]:
+    """Run what is not finished, `jobs` at a time; the error of each failed run.
+
+    `jobs` defaults to the number of cores. A KeyboardInterrupt or a SIGTERM stops the
+    children, which lose at most what came after their last save, and is passed on.
+    """
+    from tqdm import tqdm
+
+    jobs = _cores() if jobs is None else jobs
+    if jobs < 1:
+        raise ValueError(f"jobs must be >= 1, got {jobs}")
+    waiting = [run for run in runs if not run.folder.exists()]
+    running: dict[SweepRun, subprocess.Popen[bytes]] = {}
+    failed: dict[str, str] = {}
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # None: a bar on a terminal, lines alone in a log
+    bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), disable=None)
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                run = waiting.pop(0)
+                running[run] = _start(run)
+            for run in [r for r, child in running.items() if child.poll() is not None]:
+                error = _outcome(run, running.pop(run).returncode)
+                failed |= {run.folder.name: error} if error else {}
+                tqdm.write(f"{'failed' if error else 'recorded run'}: {run.folder}")
+                bar.update()
+            bar.set_postfix_str(", ".join(map(_progress, running)))
+            time.sleep(_POLL_SECONDS)
+    finally:
+        _stop(running)
+        bar.close()
+        signal.signal(signal.SIGTERM, before)
+    return failed
+
+
+def _command(path: Path, overrides: dict[str, Any]) -> tuple[str, ...]:
+    words = (f"{key}={json.dumps(value)}" for key, value in overrides.items())
+    return ("rlnotes", "train", "--config", str(path), *words)
+
+
+def _start(run: SweepRun) -> subprocess.Popen[bytes]:
+    """The child; its config comes from here, whatever happens to the file meanwhile."""
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    job = {
+        "config": run.config.to_dict(),
+        "output": str(run.folder),
+        "command": run.command,
+    }
+    with run.log.open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "rlnotes.sweeps"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **_ONE_THREAD},
+        )
+    assert child.stdin is not None
+    with suppress(BrokenPipeError), child.stdin:  # it died at once: its log says why
+        child.stdin.write(json.dumps(job).encode())
+    return child
+
+
+def _outcome(run: SweepRun, status: int) -> str | None:
+    """None, or the error in a line; the log of a run that went well is deleted."""
+    if status == 0:
+        run.log.unlink(missing_ok=True)
+        return None
+    lines = run.log.read_text(encoding="utf-8", errors="replace").split("\n")
+    said = [line for line in lines if line.strip()]
+    killed = f"killed by {signal.Signals(-status).name}" if status < 0 else ""
+    return killed or (said[-1] if said else f"exit status {status}")
+
+
+def _stop(running: dict[SweepRun, subprocess.Popen[bytes]]) -> None:
+    """End the children: a run may be killed at any moment, so this may be abrupt."""
+    for child in running.values():
+        child.terminate()
+    for run, child in running.items():
+        child.wait()
+        run.log.unlink(missing_ok=True)
+
+
+def _progress(run: SweepRun) -> str:
+    return f"{run.folder.name} {run.step}/{run.config.max_steps}"
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _train_one() -> None:
+    """The child: one run, described on the standard input."""
+    job = json.load(sys.stdin)
+    sys.argv = job["command"]  # meta.json tells how to repeat the run
+
+    from rlnotes.training import train
+
+    train(make_config(**job["config"]), output=job["output"], resume=True)
+
+
+if __name__ == "__main__":
+    _train_one()
