@@ -1,6 +1,6 @@
 """Pretraining of the search lab's policies on noisy demonstrations of guess and check.
 
-    rlnotes pretrain configs/pretrain/search-base.yaml
+    rlnotes pretrain --config configs/pretrain/search-base.yaml
 
 A demonstrator tries legal operators at random, answers a hit, and after a miss flips a
 coin between `wait` and giving up. The policy that imitates it computes well, knows a

@@ -240,6 +240,8 @@ def test_an_interrupt_stops_the_children_and_keeps_their_states(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # a shell's background job ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     states = [output / f"grpo_{TASK}_random_seed{k}.partial/state.pt" for k in (0, 1)]
     while parent.poll() is None and not all(state.exists() for state in states):
