@@ -101,6 +101,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "final_scores",
         "score_intervals",
         "metric_bands",
+        "at_equal",
         "paired_difference",
     ),
     "figures": (
@@ -109,6 +110,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "plot_group",
         "plot_run",
         "plot_runs",
+        "plot_bands",
         "plot_before_after",
         "samples_table",
     ),

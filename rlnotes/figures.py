@@ -161,6 +161,39 @@ def plot_runs(
     return figure
 
 
+def plot_bands(
+    runs: pd.DataFrame,
+    keys: Sequence[str],
+    *,
+    by: str = "algorithm",
+    columns: int = 3,
+    xlabel: str = "step",
+    colors: Mapping[str, str] = ALGORITHM_COLORS,
+) -> Figure:
+    """Mean over seeds with its 95 % interval at every step, one color per `by`.
+
+    The interval is `statistics.metric_bands`': Student's t over seeds. `runs` is
+    `recording.load_runs(...)`, or `statistics.at_equal(...)` with another `xlabel`.
+    """
+    from rlnotes.statistics import metric_bands
+
+    figure, axes = _panels(len(keys), columns)
+    for panel, key in zip(axes, keys, strict=True):
+        labels = dict.fromkeys([by, "task", "policy"])
+        bands = metric_bands(runs, key, by=list(labels))
+        for name, band in bands.groupby(by, sort=False):
+            label = f"{name} ({band['n'].max()} seeds)"
+            x, middle, low, high = (
+                band[column] for column in ("step", "estimate", "low", "high")
+            )
+            (line,) = panel.plot(x, middle, color=colors.get(str(name)), label=label)
+            panel.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
+        _label(panel, key)
+        panel.set_xlabel(xlabel)
+    axes[0].legend(fontsize=8)
+    return figure
+
+
 def plot_before_after(
     before: Mapping[str, float], after: Mapping[str, float], *, ylabel: str = "accuracy"
 ) -> Figure:

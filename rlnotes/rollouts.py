@@ -146,19 +146,58 @@ def encode_prompts(policy: Policy, prompts: Sequence[Any]) -> tuple[Tensor, Tens
     )
 
 
-def sample_tokens(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
-    """Draw one id a row from softmax(logits / temperature) by inverse CDF; 0: argmax.
+def draw_tokens(
+    logits: Tensor, temperature: float, uniforms: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids (N,) drawn from softmax(logits / temperature), their log-probs, entropies.
 
-    logits: (N, V); uniforms: (N,) in [0, 1). The first id whose cumulative probability
-    exceeds the uniform has positive probability, so an impossible id is never drawn.
+    z = logits / T − max, Z = Σ exp z: log π_i = z_i − log Z, H = log Z − Σ z·exp z / Z;
+    one exponential a logit serves the draw (inverse CDF), log-prob and entropy. logits:
+    (N, V); uniforms: (N,) in [0, 1). Temperature 0 takes the largest, log-prob at 1.
     """
+    scaled = logits / (temperature or 1.0)
+    # exp(−10⁴) is 0 as exp(−∞) is, but 0·∞ would be NaN
+    shifted = scaled.sub_(scaled.amax(-1, keepdim=True)).clamp_(min=-1e4)
+    weights = shifted.exp()
+    total = weights.sum(-1)
     if temperature == 0:
-        return logits.argmax(-1)
-    cumulative = (logits / temperature).softmax(-1).cumsum(-1)
-    # the last entry is 1 only up to rounding
-    target = (uniforms.to(cumulative) * cumulative[:, -1])[:, None]
-    ids = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
-    return ids.clamp(max=logits.shape[-1] - 1)
+        ids = logits.argmax(-1)
+    else:
+        ids = _invert_cdf(weights, uniforms.to(weights)[:, None])
+    logps = shifted.gather(1, ids[:, None])[:, 0] - total.log()
+    entropies = total.log() - torch.linalg.vecdot(weights, shifted) / total
+    return ids, logps, entropies
+
+
+_BLOCK = 128
+
+
+def _invert_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """First id (N,) whose cumulative weight exceeds `uniforms` (N, 1) of the total.
+
+    In two levels where the vocabulary divides, so that few of its sums are running
+    ones: the block that holds the id, then the id in the block.
+    """
+    rows, size = weights.shape
+    if size % _BLOCK or size == _BLOCK:
+        cumulative = weights.cumsum(-1)
+        return _first_above(cumulative, uniforms * cumulative[:, -1:])[:, 0]
+    blocks = weights.view(rows, -1, _BLOCK)
+    cumulative = torch.nn.functional.pad(blocks.sum(-1).cumsum(-1), (1, 0))
+    target = uniforms * cumulative[:, -1:]
+    block = _first_above(cumulative[:, 1:].contiguous(), target)
+    inner = blocks[torch.arange(rows, device=weights.device), block[:, 0]].cumsum(-1)
+    within = _first_above(inner, target - cumulative.gather(1, block))
+    return (block * _BLOCK + within)[:, 0]
+
+
+def _first_above(cumulative: Tensor, target: Tensor) -> Tensor:
+    """Index (N, 1) of the first entry above the target (N, 1), of positive weight.
+
+    Rounding can lift the target to the last entry; then the first that equals it.
+    """
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    return torch.minimum(torch.searchsorted(cumulative, target, right=True), last)
 
 
 @torch.no_grad()
@@ -242,10 +281,7 @@ def _decode(
         # one uniform for every row, ended or not: the draw of a row never depends on
         # which other rows have left
         uniforms = torch.rand(total, generator=generator).to(mask.device)[rows]
-        ids = sample_tokens(logits, temperature, uniforms)
-        log_probs = torch.log_softmax(logits / (temperature or 1.0), -1)
-        entropy = -(log_probs.exp() * log_probs).sum(-1)
-        taken = log_probs.gather(1, ids[:, None]).squeeze(1)
+        ids, taken, entropy = draw_tokens(logits, temperature, uniforms)
         column = (eos[0].repeat(total), taken.new_zeros(total), taken.new_zeros(total))
         for full, part in zip(column, (ids, taken, entropy), strict=True):
             full[rows] = torch.where(going, part, full[rows])

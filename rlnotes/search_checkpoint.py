@@ -56,6 +56,7 @@ def pretrain_to_folder(settings: Pretraining, folder: Path) -> dict[str, float]:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    provenance = describe_run()
     start = time.perf_counter()
     policy = pretrain(settings)
     seconds = time.perf_counter() - start
@@ -91,9 +92,8 @@ def _card(
     settings: Pretraining,
     rates: Mapping[str, Mapping[str, float]],
     digest: str,
-    seconds: float,
+    run: Mapping[str, Any],
 ) -> str:
-    run = describe_run()
     names = list(rates["search"])
     table = [f"| | {' | '.join(rates)} |", f"|---|{'---|' * len(rates)}"]
     table += [
@@ -107,7 +107,7 @@ def _card(
             "",
             f"A Llama of {policy.num_parameters:,} weights that imitates noisy guess"
             " and check (`rlnotes/search_base.py`).",
-            f"Made by `{run['command']}` at commit {commit} in {seconds:.0f} s on"
+            f"Made by `{run['command']}` at commit {commit} in {run['seconds']:.0f} s on"
             f" {run['threads']} thread(s) of {run['cpu']}.",
             "",
             f"SHA-256 of model.safetensors: `{digest}`",

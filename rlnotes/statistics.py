@@ -4,6 +4,7 @@
     score_intervals(finals, "reward")                                 one row a group
     paired_difference(finals, "reward", "dapo", "grpo")               same seeds only
     metric_bands(load_runs("data/runs"), "reward")                    one row a step
+    at_equal(runs, "reward", "num_completions", [0, 1000])            equal samples
 
 The bootstrap of Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
 Statistical Precipice", section 4: tasks are strata, seeds are resampled within each.
@@ -206,6 +207,32 @@ def metric_bands(
     _check_columns("runs", runs, ["step", metric])
     logged = runs.dropna(subset=[metric])
     return score_intervals(logged, metric, by=[*by, "step"], statistic=statistic)
+
+
+def at_equal(runs: pd.DataFrame, metric: str, x: str, grid: Sequence[float]) -> Any:
+    """The runs read off at the same values of `x`: a table whose step is `grid`.
+
+    Each run's `metric` over its own `x` (say `num_completions`, which differs where
+    dynamic sampling draws more), linear between logged values. For `metric_bands` and
+    `final_scores`. Raises ValueError when a run does not reach the end of the grid.
+    """
+    import pandas as pd
+
+    labels = ["run", *_STRATA, "seed"]
+    _check_columns("runs", runs, [*labels, metric, x])
+    parts = []
+    for key, run in runs.dropna(subset=[metric, x]).groupby(labels, dropna=False):
+        at = run[x].to_numpy()
+        if at.max() < max(grid) or at.min() > min(grid):
+            raise ValueError(
+                f"grid: {min(grid)} to {max(grid)} is not within {x!r} of run"
+                f" {key[0]!r}, {at.min():g} to {at.max():g}"
+            )
+        order = at.argsort()
+        values = np.interp(grid, at[order], run[metric].to_numpy()[order])
+        shared = dict(zip(labels, key, strict=True))
+        parts.append(pd.DataFrame({**shared, "step": list(grid), metric: values}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def paired_difference(

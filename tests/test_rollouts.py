@@ -6,10 +6,10 @@ import torch
 from rlnotes.policies import Policy
 from rlnotes.rollouts import (
     Rollouts,
+    draw_tokens,
     encode_prompts,
     generate_rollouts,
     sample_informative,
-    sample_tokens,
 )
 from rlnotes.scoring import (
     bucketed_hidden_states,
@@ -146,7 +146,7 @@ def test_a_row_does_not_depend_on_who_left_the_batch(policy):
     uniforms = torch.Generator().manual_seed(3)
     first = torch.rand(4, generator=uniforms)
     logits = policy.model(**_prompt(never)).logits[:, -1].repeat(4, 1)
-    expected = sample_tokens(logits, 1.0, first)
+    expected = draw_tokens(logits, 1.0, first)[0]
     assert (together.completion_ids[:, 0] == expected).all()
 
 
@@ -158,7 +158,7 @@ def _prompt(policy):
 def test_inverse_cdf_draws_the_softmax():
     logits = torch.tensor([2.0, 0.0, -torch.inf, 1.0]).repeat(40_000, 1)
     uniforms = torch.rand(40_000, generator=torch.Generator().manual_seed(0))
-    counts = torch.bincount(sample_tokens(logits, 1.0, uniforms), minlength=4)
+    counts = torch.bincount(draw_tokens(logits, 1.0, uniforms)[0], minlength=4)
     expected = logits[0].softmax(0)
     assert counts[2] == 0
     deviation = (counts / 40_000 - expected).abs()
@@ -167,9 +167,41 @@ def test_inverse_cdf_draws_the_softmax():
 
 def test_inverse_cdf_edges():
     logits = torch.tensor([[-torch.inf, 1.0, 2.0, -torch.inf]] * 2)
-    drawn = sample_tokens(logits, 1.0, torch.tensor([0.0, 1 - 2**-24]))
+    drawn, _, _ = draw_tokens(logits, 1.0, torch.tensor([0.0, 1 - 2**-24]))
     assert drawn.tolist() == [1, 2]
-    assert sample_tokens(logits, 0.0, torch.zeros(2)).tolist() == [2, 2]
+    assert draw_tokens(logits, 0.0, torch.zeros(2))[0].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("size", [5, 127, 128, 256, 1024])
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 2.0])
+def test_a_draw_comes_with_its_log_prob_and_entropy(size, temperature):
+    generator = torch.Generator().manual_seed(size)
+    logits = 4 * torch.randn(300, size, generator=generator)
+    logits[:, :2] = -torch.inf
+    uniforms = torch.rand(300, generator=generator)
+    ids, logps, entropies = draw_tokens(logits, temperature, uniforms)
+    exact = torch.log_softmax(logits.double() / temperature, -1)
+    probabilities = exact.exp()
+    cumulative = probabilities.cumsum(-1)
+    chosen = cumulative.gather(1, ids[:, None])[:, 0]
+    before = chosen - probabilities.gather(1, ids[:, None])[:, 0]
+    assert (before - 1e-5 <= uniforms).all() and (uniforms <= chosen + 1e-5).all()
+    torch.testing.assert_close(
+        logps, exact.gather(1, ids[:, None])[:, 0].float(), atol=1e-5, rtol=1e-5
+    )
+    expected = torch.special.entr(probabilities).sum(-1).float()
+    torch.testing.assert_close(entropies, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [5, 1024])
+def test_an_impossible_id_is_never_drawn_at_the_edges(size):
+    logits = torch.full((3, size), -torch.inf)
+    logits[:, size // 2] = 0.0
+    logits[1, 1] = logits[2, 3] = 30.0
+    edges = torch.tensor([1 - 2**-24, 0.0, 1 - 2**-24])
+    ids, _, _ = draw_tokens(logits, 1.0, edges)
+    assert torch.isfinite(logits.gather(1, ids[:, None])).all()
+    assert ids.tolist()[:2] == [size // 2, 1]
 
 
 def test_select_and_concatenate(policy):

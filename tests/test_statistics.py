@@ -13,6 +13,7 @@ from rlnotes.run_folders import run_name
 from rlnotes.statistics import (
     Interval,
     PairedDifference,
+    at_equal,
     final_scores,
     interquartile_mean,
     metric_bands,
@@ -400,3 +401,17 @@ TWO_STEPS = runs_table({0: [1.0, 2.0], 1: [1.0, 2.0]})
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_runs_are_read_off_at_equal_samples():
+    runs = runs_table({0: [0.0, 1.0, 3.0], 1: [0.0, 2.0, 2.0]})
+    # seed 1 pays twice the samples a step: (2, 4, 6) against (1, 2, 3) hundred
+    runs["num_completions"] = runs["step"] * 100.0 * (1 + runs["seed"])
+    table = at_equal(runs, "reward", "num_completions", [200.0, 300.0])
+    read = table.set_index(["seed", "step"])["reward"]
+    assert read[0, 200.0] == 1.0 and read[0, 300.0] == 3.0
+    assert read[1, 200.0] == 0.0 and read[1, 300.0] == 1.0  # half way to step 2
+    assert metric_bands(table, "reward")["estimate"].tolist() == [0.5, 2.0]
+    for grid in ([200.0, 301.0], [199.0, 300.0]):
+        with pytest.raises(ValueError, match="grid: .* not within 'num_completions'"):
+            at_equal(runs, "reward", "num_completions", grid)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnotes.algorithms import load_config
@@ -77,11 +77,13 @@ def test_seeds(text, seeds):
     assert parse_seeds(text) == seeds
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=6, unique=True))
 def test_seeds_read_back_as_they_are_written(seeds):
     assert parse_seeds(",".join(map(str, seeds))) == seeds
 
 
+@settings(deadline=None)
 @given(st.text("0123456789-, a", max_size=7))
 def test_seeds_are_read_or_refused_in_words(text):
     try:
