@@ -64,7 +64,8 @@ def pretrain_to_folder(settings: Pretraining, folder: Path) -> dict[str, float]:
     policy.tokenizer.save_pretrained(partial)
     rates = {name: measure(policy, name) for name in SEARCH_TASKS}
     digest = hashlib.sha256((partial / "model.safetensors").read_bytes()).hexdigest()
-    replace_text(partial / "README.md", _card(policy, settings, rates, digest, seconds))
+    run = provenance | {"seconds": seconds}
+    replace_text(partial / "README.md", _card(policy, settings, rates, digest, run))
     os.replace(partial, folder)
     return rates["search"]
 
@@ -107,8 +108,8 @@ def _card(
             "",
             f"A Llama of {policy.num_parameters:,} weights that imitates noisy guess"
             " and check (`rlnotes/search_base.py`).",
-            f"Made by `{run['command']}` at commit {commit} in {run['seconds']:.0f} s on"
-            f" {run['threads']} thread(s) of {run['cpu']}.",
+            f"Made by `{run['command']}` at commit {commit}",
+            f"in {run['seconds']:.0f} s on {run['threads']} thread(s) of {run['cpu']}.",
             "",
             f"SHA-256 of model.safetensors: `{digest}`",
             "",
