@@ -1,4 +1,4 @@
-"""Draw the README's figure and print its two tables: `python docs/readme_figure.py`."""
+"""Draw the README's figure and print its tables: `python docs/readme_figure.py`."""
 
 from pathlib import Path
 
@@ -8,40 +8,70 @@ import pandas as pd
 from rlnotes.figures import ALGORITHM_COLORS, use_style
 from rlnotes.recording import load_run, load_runs
 from rlnotes.run_folders import find_runs
+from rlnotes.statistics import at_equal, metric_bands, stratified_bootstrap
 
 ROOT = Path(__file__).parent.parent
+SEARCH = str(ROOT / "data" / "runs" / "*_search_search-base_seed*")
 SCRATCH = str(ROOT / "data" / "runs" / "*_scratch-addition_tiny_seed*")
 SMOLLM2 = str(ROOT / "data" / "runs" / "grpo_multiplication_smollm2-135m_seed*")
 NAMES = {"ppo": "PPO", "grpo": "GRPO", "dr_grpo": "Dr. GRPO", "dapo": "DAPO"}
 EQUAL = 5120  # completions that every algorithm but DAPO has sampled at the end
+SEARCH_EQUAL = 80 * 256  # the same on the search lab
+KEY = "eval/sampled_accuracy"
 PANELS = {
     "eval/sampled_accuracy": "held-out accuracy (sampled)",
-    "rewards/bracket_format_reward/mean": "format reward",
-    "completions/mean_length": "completion length (tokens)",
+    "eval/mean_length": "response length (tokens)",
+    "eval/search/waits": "“wait” per response",
 }
 
 
 def main() -> None:
-    """Mean and range over seeds against the completions sampled so far."""
+    """Mean and 95 % interval over seeds against the completions sampled so far."""
     use_style()
-    runs = load_runs(SCRATCH)
+    runs = search_runs()
+    grid = range(0, SEARCH_EQUAL + 1, SEARCH_EQUAL // 16)
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3))
     for panel, (key, title) in zip(axes, PANELS.items(), strict=True):
+        bands = metric_bands(at_equal(runs, key, "num_completions", grid), key)
         for name, color in ALGORITHM_COLORS.items():
-            one = runs[(runs["algorithm"] == name) & runs[key].notna()].copy()
-            one["num_completions"] = one["num_completions"].fillna(0)
-            steps = one.groupby("step")
-            x = steps["num_completions"].mean() / 1000
-            values = steps[key]
-            panel.plot(x, values.mean(), color=color, label=name)
-            panel.fill_between(
-                x, values.min(), values.max(), color=color, alpha=0.15, lw=0
-            )
+            band = bands[bands["algorithm"] == name]
+            x = band["step"] / 1000
+            panel.plot(x, band["estimate"], color=color, label=name)
+            panel.fill_between(x, band["low"], band["high"], color=color, alpha=0.15)
         panel.set(xlabel="completions sampled (thousands)", title=title)
         panel.set_ylim(bottom=0)
     seeds = runs.groupby("algorithm")["seed"].nunique().min()
     axes[0].legend(title=f"{seeds} seeds each", fontsize=8)
     figure.savefig(ROOT / "docs" / "figures" / "algorithms.png", dpi=110)
+
+
+def search_runs() -> pd.DataFrame:
+    """The evaluations of the search lab's runs; the untrained policy at 0 samples."""
+    runs = load_runs(SEARCH).dropna(subset=["eval/sampled_accuracy"])
+    return runs.fillna({"num_completions": 0.0})
+
+
+def search_rows() -> list[str]:
+    """A row for each algorithm on the search lab: mean and 95 % interval over seeds."""
+    runs, rows = search_runs(), []
+    equal = at_equal(runs, KEY, "num_completions", [SEARCH_EQUAL])
+    folders = [load_run(folder) for folder in find_runs(SEARCH)]
+    for name, group in runs.groupby("algorithm"):
+        last = group[group["step"] == group["step"].max()]
+        same = equal[equal["algorithm"] == name]
+        seconds = [f.meta["seconds"] for f in folders if f.config["algorithm"] == name]
+        cells = [
+            NAMES.get(name, name.upper()),
+            str(stratified_bootstrap(last[KEY])),
+            str(stratified_bootstrap(same[KEY])),
+            f"{last[KEY].min():.2f}",
+            _spread(last["eval/mean_length"], digits=0),
+            _spread(last["eval/search/waits"], digits=1),
+            f"{last['num_completions'].mean():,.0f}",
+            f"{sum(seconds) / len(seconds):.0f}",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
 
 
 def scratch_rows() -> list[str]:
@@ -90,4 +120,4 @@ def _spread(values: pd.Series, digits: int = 2) -> str:
 
 if __name__ == "__main__":
     main()
-    print("\n".join([*smollm2_rows(), "", *scratch_rows()]))
+    print("\n".join([*search_rows(), "", *smollm2_rows(), "", *scratch_rows()]))

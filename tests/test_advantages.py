@@ -143,6 +143,11 @@ def test_whiten_equal_values_gives_exactly_zero(eps):
     assert_close(kept, values)
 
 
+def test_whiten_one_token_with_the_biased_variance_is_zero():
+    one = whiten(T([[3.0, 9.0]]), T([[1, 0]]), correction=0)
+    assert one.tolist() == [[0.0, 0.0]]
+
+
 # ----------------------------------------------------------------- groups
 
 ONE_OF_FOUR = T([1.0, 0.0, 0.0, 0.0])
@@ -516,3 +521,21 @@ def test_gdpo_takes_whole_rewards_and_keeps_float64():
     whole = decoupled_advantages(TWO_REWARDS.long(), 4)
     assert_close(whole, decoupled_advantages(TWO_REWARDS, 4), atol=0, rtol=0)
     assert decoupled_advantages(TWO_REWARDS.double(), 4).dtype == torch.float64
+
+
+def test_gdpo_weights_have_the_precision_of_the_rewards():
+    rewards = T([[1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    total = decoupled_advantages(
+        rewards, 2, reward_weights=[0.1, 0.3], batch_stats="none"
+    )
+    expected = math.sqrt(0.5) * (0.1 - 0.3)
+    assert total.tolist() == pytest.approx([expected, -expected], rel=1e-14)
+
+
+def test_new_tensors_live_where_the_rewards_live():
+    """Not on torch's default device, here one that holds no numbers."""
+    cpu = TWO_REWARDS.clone()
+    with torch.device("meta"):
+        plain = decoupled_advantages(cpu, 4, baseline="leave_one_out")
+        weighed = decoupled_advantages(cpu, 4, reward_weights=[1.0, 0.5])
+    assert plain.device == weighed.device == cpu.device

@@ -12,13 +12,26 @@ from rlnotes.algorithms import (
     make_config,
 )
 
-CONFIGS = sorted(Path(__file__).parent.parent.glob("configs/*.yaml"))
+FOLDER = Path(__file__).parent.parent / "configs"
+CONFIGS = sorted(FOLDER.glob("*.yaml"))
+SEARCH_CONFIGS = sorted((FOLDER / "search").glob("*.yaml"))
 
 
 def test_every_algorithm_has_a_config_file_that_loads_and_names_it():
-    assert {path.stem for path in CONFIGS} == set(ALGORITHMS)
-    for path in CONFIGS:
-        assert load_config(path).algorithm == path.stem
+    for paths in (CONFIGS, SEARCH_CONFIGS):
+        assert {path.stem for path in paths} == set(ALGORITHMS)
+        for path in paths:
+            assert load_config(path).algorithm == path.stem
+
+
+def test_the_search_lab_compares_algorithms_and_nothing_else():
+    """Batch, length, learning rate, updates a step, evaluation: one value for all."""
+    same = ["task", "policy", "max_steps", "generation_batch_size", "num_generations"]
+    same += ["max_completion_length", "learning_rate", "updates_per_step", "bf16"]
+    same += ["temperature", "eval_steps", "eval_samples", "per_device_train_batch_size"]
+    configs = [load_config(path) for path in SEARCH_CONFIGS]
+    for name in same:
+        assert len({getattr(config, name) for config in configs}) == 1, name
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)

@@ -84,6 +84,12 @@ def test_clamp_bounds_the_log_ratio_and_the_value():
     assert (low, slope) == (3.0, 0.0)
 
 
+def test_an_infinite_value_does_not_pass_the_clamp():
+    """Clamped it would be a plain 10, with a gradient of NaN."""
+    with pytest.raises(ValueError, match="^KL of per_token_logps and ref_per_token_"):
+        kl_penalty(T([[-200.0]]), T([[-1.0]]), clamp=(1000.0, 10.0))
+
+
 def test_importance_weighs_value_and_gradient_by_the_ratio():
     logps = T([[-1.0, -2.0]], dtype=torch.float64, requires_grad=True)
     refs = T([[-1.5, -1.5]], dtype=torch.float64)
@@ -163,3 +169,9 @@ def test_tokens_ruled_out_count_nothing():
     assert exact_kl(three, logits.detach()).item() == math.inf
     (token_entropy(logits) + exact_kl(logits, three)).sum().backward()
     assert logits.grad.isfinite().all()
+
+
+def test_exact_quantities_have_the_shape_of_the_positions():
+    logits = torch.arange(24.0).view(2, 3, 4)
+    assert exact_kl(logits, torch.zeros(2, 3, 4)).shape == (2, 3)
+    assert token_entropy(logits).shape == (2, 3)

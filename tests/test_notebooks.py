@@ -12,7 +12,8 @@ from rlnotes.notebook_pairs import compare_pair
 from rlnotes.notebook_runner import check_parameters
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
-CONFIGS = sorted((FOLDER.parent / "configs").glob("*.yaml"))
+_CONFIGS = FOLDER.parent / "configs"
+CONFIGS = sorted([*_CONFIGS.glob("*.yaml"), *_CONFIGS.glob("search/*.yaml")])
 TRAIN = FOLDER / "07_train.ipynb"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MACHINE_PATH = re.compile(r"(?<![\w.~$])/(work|root|tmp|home|Users|private)\b")
@@ -98,7 +99,9 @@ def test_parameters_are_literals_in_one_cell(notebook):
 
 
 @pytest.mark.skipif(not TRAIN.exists(), reason="07_train is not built")
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "config", CONFIGS, ids=lambda path: f"{path.parent.stem}-{path.stem}"
+)
 def test_07_train_takes_every_config(config):
     check_parameters(TRAIN, read_mapping(config) | {"seed": 1})
 

@@ -51,6 +51,12 @@ def test_log_ratio_is_clamped_at_20():
     assert_close(free, T([[30.5]]).exp())
 
 
+def test_sequence_ratio_of_one_token_is_its_own():
+    logps, old = T([[-1.0, NAN], [-3.0, NAN]]), T([[-2.0, NAN], [-1.0, NAN]])
+    ratio = importance_ratio(logps, old, T([[1, 0], [1, 0]]), level="sequence")
+    assert_close(ratio, T([[1.0], [-2.0]]).exp())
+
+
 def test_sequence_clamp_is_on_the_mean():
     logps, old = T([[-1.0, -1.0]]), T([[-31.0, -1.0]])
     ratio = importance_ratio(logps, old, torch.ones(1, 2), level="sequence")
@@ -156,6 +162,11 @@ def test_cispo():
     assert_close(sequence, T([[10.0, 20.0, 30.0]]))
     tokens = cispo_loss(ratio, logps, T([[1.0, -1.0, 0.0]]), epsilon_high=5.0)
     assert_close(tokens, T([[5.0, -0.2, 0.0]]))
+
+
+def test_cispo_names_a_ratio_that_is_not_floating_point():
+    with pytest.raises(ValueError, match="^ratio must be floating point"):
+        cispo_loss(T([[1]]), T([[-1.0]]), T([1.0]), epsilon_high=5.0)
 
 
 def test_policy_gradient():
@@ -371,6 +382,13 @@ def test_policy_loss_passes_every_keyword_on():
     assert_close(wholes, 2 * halves)
 
 
+@pytest.mark.parametrize("loss", [policy_loss, per_token_policy_loss])
+def test_delta_rule_reaches_the_clip(loss):
+    """Both rules give the same number, so only a wrong one tells."""
+    with pytest.raises(ValueError, match="^delta_rule"):
+        loss(LOGPS, OLD, ADVANTAGES, KEEP, delta=3.0, delta_rule="positive")
+
+
 def test_k2_gradient_changes_the_slope_but_not_the_value():
     slopes = []
     for gradient in ("autodiff", "k2"):
@@ -490,6 +508,8 @@ def test_clip_fractions_of_sequences_count_rows():
     assert one_token["clip_ratio/low_mean"] == 1.0
     half = clip_fractions(T([[0.5], [1.0]]), T([-1.0, -1.0]), T([[1], [0]]))
     assert half["clip_ratio/low_mean"] == 1.0
+    two_tokens = clip_fractions(T([[0.5], [1.0]]), T([-1.0, -1.0]), T([[1, 1], [0, 0]]))
+    assert two_tokens["clip_ratio/low_mean"] == 0.5
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,14 @@ def test_soft_overlong_without_cache_is_a_step():
     assert soft_overlong_punishment(T([99, 100, 101]), **limits).tolist() == [0, 0, -1]
 
 
+@pytest.mark.parametrize("cache", [0, 20])
+def test_soft_overlong_keeps_float64(cache):
+    got = soft_overlong_punishment(
+        T([90.0]).double(), max_completion_len=100, soft_punish_cache=cache
+    )
+    assert got.dtype == torch.float64
+
+
 def test_soft_overlong_over_the_whole_length():
     limits = {"max_completion_len": 10, "soft_punish_cache": 10}
     got = soft_overlong_punishment(T([0.0, 5.0, 10.0]), **limits)
@@ -156,3 +164,20 @@ def test_singletons():
     assert informative_groups(one, 1, rule="std", keep_singletons=True).all()
     equal = informative_groups(T([1.0, 1.0]), 2, rule="std", keep_singletons=True)
     assert equal.tolist() == [False]
+
+
+LIMITS = {"max_completion_len": 100, "soft_punish_cache": 20}
+ROWS = torch.ones(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda x: soft_overlong_punishment(x, **LIMITS), "lengths"),
+        (lambda x: kl_penalized_rewards(x, ROWS, ROWS, beta=0.1), "scores"),
+        (lambda x: informative_groups(x, 2), "accuracies"),
+    ],
+)
+def test_complex_numbers_are_refused_by_name(call, name):
+    with pytest.raises(ValueError, match=f"^{name} must be floating point"):
+        call(torch.ones(2) * 1j)

@@ -32,6 +32,7 @@
 # ```bash
 # papermill notebooks/07_train.ipynb out.ipynb -f configs/dapo.yaml -p seed 1
 # rlnotes train --config configs/dapo.yaml seed=1     # the same run, without a notebook
+# papermill notebooks/07_train.ipynb out.ipynb -f configs/search/dapo.yaml  # two minutes
 # ```
 
 # %% [markdown]
@@ -51,7 +52,9 @@ generation_batch_size = 64
 num_generations = 8
 max_completion_length = 24
 per_device_train_batch_size = 16  # completions a forward pass: memory, nothing else
+bf16 = None
 learning_rate = 1e-5
+critic_learning_rate = None
 num_iterations = None
 steps_per_generation = None
 loss_type = None
@@ -62,6 +65,9 @@ scale_rewards = None
 dynamic_sampling = None
 reward_funcs = None
 reward_weights = None
+soft_punish_cache = None
+length_limit = None
+eval_steps = None
 eval_samples = 8
 
 # %% [markdown]
