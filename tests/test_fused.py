@@ -148,6 +148,23 @@ def test_entropy_bonus_equals_plain_logits(temperature):
     assert_same(got, expected)
 
 
+def test_a_bonus_on_some_tokens_and_slopes_on_others():
+    """Tokens with a slope alone, a bonus alone, both and neither: all exact."""
+    data = batch()
+    bonus = data.weights.clone()
+    bonus[:6] = 0
+    objective = token_loss_of(data, epsilon=10.0)
+    sloped, paid = data.advantages != 0, bonus != 0
+    for kind in (sloped & ~paid, ~sloped & paid, sloped & paid, ~sloped & ~paid):
+        assert kind.any()
+    keywords = {"entropy_weights": bonus, "temperature": 0.6}
+    with products() as counter:
+        got = fused(data, objective, chunk_size=4, vocab_block=10, **keywords)
+    assert_same(got, plain(data, objective, **keywords))
+    moving = int((sloped | paid).sum())
+    assert counter.get_total_flops() == (2 * M + 4 * moving) * H * V
+
+
 def test_entropy_bonus_alone_raises_entropy():
     data = batch()
     result = fused_policy_loss(
@@ -327,6 +344,15 @@ def test_a_constant_loss_has_no_gradient():
     assert float(loss) == M and not d_hidden.any() and not d_head.any()
 
 
+def test_a_loss_of_something_else_has_no_gradient_here():
+    """It needs a gradient, though not that of the log-probs."""
+    data, scale = batch(), torch.tensor(2.0, requires_grad=True)
+    loss, d_hidden, d_head, *_ = fused(
+        data, lambda logps, rows: scale.expand(len(rows))
+    )
+    assert float(loss) == 2 * M and not d_hidden.any() and not d_head.any()
+
+
 # --- dtypes
 
 
@@ -391,6 +417,15 @@ def test_bfloat16_is_as_close_to_float64_as_plain_bfloat16():
     assert got[0].dtype == got[3].dtype == got[4].dtype == torch.float32
     assert ours[1] < 1.5 * peer[1] and ours[2] < 1.5 * peer[2]
     assert max(ours[1:]) < 0.01
+
+
+def test_bfloat16_chunks_are_summed_in_float32():
+    """Summed in bfloat16, the head's gradient would lose digits with every chunk."""
+    sizes = {"count": 150, "width": 64, "vocab": 100, "seed": 3}
+    half = batch(**sizes, dtype=torch.bfloat16)
+    objective = token_loss_of(half, epsilon=10.0)
+    one, many = (fused(half, objective, chunk_size=n)[2].double() for n in (150, 1))
+    assert float((one - many).norm() / one.norm()) < 5e-3
 
 
 def test_autocast_multiplies_in_bfloat16_and_keeps_float32_gradients():
@@ -466,6 +501,33 @@ def test_a_loss_of_whole_sequences_equals_plain_logits(bonus):
     assert_same(got, expected)
 
 
+@pytest.mark.parametrize("bonus", [False, True])
+def test_idle_tokens_of_a_sequence_loss_are_left_out(bonus):
+    """Tokens without slope and bonus meet the head once, for the log-probs."""
+    data = batch()
+    weights = data.weights.clone() if bonus else None
+    idle = data.advantages == 0
+    if bonus:
+        weights[6:] = 0
+        idle &= weights == 0
+    keywords = {"entropy_weights": weights, "temperature": 0.6}
+
+    def loss_fn(logps):
+        return (logps * data.advantages).sum()
+
+    with products() as counter:
+        result = fused_sequence_loss(
+            data.hidden, data.head, data.ids, loss_fn, chunk_size=4, **keywords
+        )
+    moving = M - int(idle.sum())
+    assert 0 < moving < M
+    assert counter.get_total_flops() == (2 * M + 6 * moving) * H * V
+    gradients = torch.autograd.grad(result.loss, (data.hidden, data.head))
+    got = [result.loss.detach(), *gradients, result.per_token_logps, result.entropies]
+    expected = plain(data, lambda logps, rows: loss_fn(logps)[None], **keywords)
+    assert_same(got, expected)
+
+
 def test_clipped_sequences_have_a_gradient_of_zero():
     data = batch()
     data.old, data.advantages = data.old - 5, torch.ones(M)  # ratio e⁵, Â > 0
@@ -509,8 +571,13 @@ def test_backward_twice_on_one_graph():
 def test_a_second_derivative_is_refused():
     data = batch()
     loss = fused_policy_loss(data.hidden, data.head, data.ids, token_loss_of(data)).loss
-    with pytest.raises(RuntimeError, match="no second derivative"):
+    message = (
+        "a fused loss has no second derivative: call backward() without "
+        "create_graph=True, or take the plain logits"
+    )
+    with pytest.raises(RuntimeError) as error:
         torch.autograd.grad(loss, data.hidden, create_graph=True)
+    assert str(error.value) == message
 
 
 @pytest.mark.parametrize("frozen", ["hidden", "head"])
@@ -628,6 +695,29 @@ def test_no_logits_matrix_ever_exists(bonus):
     assert data.head.grad.untyped_storage().data_ptr() in seen.sizes
 
 
+def test_log_probs_take_temperature_and_block():
+    data = batch()
+    log_probs = torch.log_softmax(data.hidden @ data.head.T / 0.6, -1).detach()
+    with _Largest() as seen:
+        logps, entropies = fused_logps(
+            data.hidden,
+            data.head,
+            data.ids,
+            temperature=0.6,
+            chunk_size=4,
+            vocab_block=10,
+        )
+    assert_close(logps, log_probs.gather(1, data.ids[:, None])[:, 0])
+    assert_close(entropies, -(log_probs.exp() * log_probs).sum(-1))
+    made = {
+        size
+        for calls in seen.sizes.values()
+        for size, function in calls
+        if function is torch.ops.aten.addmm.default
+    }
+    assert max(made) == 4 * 10
+
+
 def test_log_probs_alone_need_one_pass():
     data = batch()
     with _Largest() as seen:
@@ -682,6 +772,32 @@ def test_a_plain_head_gives_its_weight():
 def test_a_head_that_is_not_plain_is_refused(model, message):
     with pytest.raises(ValueError, match=f"model must .*{message}"):
         plain_head_weight(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            _head(bias=True),
+            "model must have an LM head without bias, got one with a bias",
+        ),
+        (
+            SimpleNamespace(get_output_embeddings=lambda: None),
+            "model must have an LM head, got SimpleNamespace",
+        ),
+    ],
+)
+def test_the_whole_message_about_a_head(model, message):
+    with pytest.raises(ValueError) as error:
+        plain_head_weight(model)
+    assert str(error.value) == message
+
+
+def test_a_head_needs_neither_a_bias_attribute_nor_a_config():
+    weight = torch.zeros(3, 2)
+    head = SimpleNamespace(weight=weight)
+    model = SimpleNamespace(get_output_embeddings=lambda: head)
+    assert plain_head_weight(model) is weight
 
 
 def test_a_real_softcapped_model_is_refused():
@@ -790,15 +906,26 @@ def test_bad_input_is_named(change, message):
 
 def test_float16_is_refused_and_says_why():
     data = batch(dtype=torch.float16)
-    with pytest.raises(ValueError, match="hidden_states must not .* float16"):
+    with pytest.raises(ValueError) as error:
         fused_logps(data.hidden, data.head, data.ids)
+    assert str(error.value) == (
+        "hidden_states must not be multiplied in float16, where the gradients of "
+        "rare tokens become 0: use bfloat16 or float32"
+    )
 
 
 def test_another_device_is_named():
     data = batch(dtype=torch.float32)
     head = data.head.to("meta")
-    with pytest.raises(ValueError, match="head_weight must be on the device"):
+    with pytest.raises(ValueError, match="^head_weight must be on the device"):
         fused_logps(data.hidden, head, data.ids)
+    with pytest.raises(ValueError, match="^completion_ids must be on the device"):
+        fused_logps(data.hidden, data.head, data.ids.to("meta"))
+    skip = torch.zeros(M, dtype=torch.bool, device="meta")
+    with pytest.raises(ValueError, match="^skip must be on the device"):
+        fused_policy_loss(
+            data.hidden, data.head, data.ids, token_loss_of(data), skip=skip
+        )
 
 
 @pytest.mark.parametrize(

@@ -301,11 +301,12 @@ def test_bracket_format(text, score) -> None:
 def test_length_reward_counts_tokens_up_to_and_with_the_limit() -> None:
     ids = [[], [1] * 3, [1] * 4, [1] * 5]
     assert get_length_reward(4)(completion_ids=ids) == [1.0, 1.0, 1.0, 0.0]
+    assert get_length_reward(1)(completion_ids=[[1], [1] * 2]) == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.5, None, "4"])
 def test_length_reward_refuses_a_wrong_limit(limit) -> None:
-    with pytest.raises(ValueError, match="max_length"):
+    with pytest.raises(ValueError, match="^max_length must be an integer"):
         get_length_reward(limit)
 
 
@@ -392,6 +393,7 @@ def test_language_consistency(language, text, share) -> None:
 def test_language_consistency_is_english_by_default() -> None:
     texts = ["yes \u7b54", "\u7b54"]
     assert language_consistency_reward(completions=texts) == [0.5, 0.0]
+    assert get_language_consistency_reward()(completions=texts) == [0.5, 0.0]
 
 
 @given(st.lists(st.sampled_from(["yes", "so", "\u7b54", "\u6848", "7", "="])))
@@ -521,6 +523,8 @@ def test_compute_rewards_calls_as_trl_does() -> None:
         [spy], **COLUMNS, trainer_state=7, log_metric=lambda *a: logged.append(a)
     )
     assert seen["trainer_state"] == 7 and logged == [("name", 1.0)]
+    compute_rewards([spy], **COLUMNS, log_extra=lambda *a: logged.append(a))
+    assert logged[1:] == [("column", [1, 2])]
 
 
 @pytest.mark.parametrize(
@@ -574,6 +578,22 @@ def test_compute_rewards_takes_what_is_a_list_of_numbers(values) -> None:
 def test_compute_rewards_names_a_column_of_another_length(name, values) -> None:
     with pytest.raises(ValueError, match=name):
         compute_rewards([format_reward], **{**COLUMNS, name: values})
+
+
+def test_compute_rewards_says_that_a_text_is_no_number() -> None:
+    with pytest.raises(ValueError, match="list of floats: '1.0' is a text$"):
+        compute_rewards([lambda **kwargs: [0.0, "1.0"]], **COLUMNS)
+
+
+def test_compute_rewards_are_float32_whatever_the_default_is() -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert compute_rewards([format_reward], **COLUMNS).dtype == torch.float32
+        with pytest.raises(ValueError, match="not finite in float32"):
+            compute_rewards([lambda **kwargs: [0.0, 1e39]], **COLUMNS)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def test_compute_rewards_of_nothing() -> None:

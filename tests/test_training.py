@@ -20,7 +20,13 @@ from rlnotes.recording import load_run
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.scoring import packed_logps, per_token_logps
 from rlnotes.training import build_rewards, collect, train
-from rlnotes.updates import Learner, mini_batch_weights, update, update_once
+from rlnotes.updates import (
+    Learner,
+    forward_order,
+    mini_batch_weights,
+    update,
+    update_once,
+)
 from tests.conftest import random_policy
 
 TINY = {
@@ -165,6 +171,45 @@ def test_micro_batches_do_not_matter(task):
     for other in steps[1:]:
         for a, b in zip(steps[0], other, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_clip_shares_are_those_of_the_rows_whatever_the_micro_batches(task):
+    """Groups are sorted for their forward passes; log-probs come back in place."""
+    shares = []
+    for micro in (None, 4, 8):
+        config = tiny(num_iterations=2, per_device_train_batch_size=micro)
+        learner, batch = prepared(config, task)
+        noise = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            for p in learner.policy.model.parameters():
+                p += 0.05 * torch.randn(p.shape, generator=noise)
+        stats = update_once(learner, batch)
+        shares.append({k: v for k, v in stats.items() if k.startswith("clip_ratio")})
+    assert shares[0]["clip_ratio/region_mean"] > 0
+    assert shares[1] == pytest.approx(shares[0])
+    assert shares[2] == pytest.approx(shares[0])
+
+
+def test_groups_go_forward_by_length_and_the_idle_ones_last(task):
+    _, batch = prepared(tiny(), task)
+    batch.advantages = torch.tensor([0.0] * 4 + [1.0] * 4 + [0.0, 0, 0, -1] + [0.0] * 4)
+    batch.advantages = torch.cat([batch.advantages, torch.ones(8)])
+    tokens = [9, 7, 5, 3, 2, 8]
+    mask = torch.zeros(24, 12, dtype=torch.long)
+    for group, count in enumerate(tokens):
+        mask[4 * group, :count] = 1
+    batch.rollouts.completion_mask = mask
+    assert forward_order(batch, 6) == [4, 2, 1, 5, 3, 0]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_old_logps_are_those_of_the_weights_that_learn(bf16, task):
+    learner, batch = prepared(tiny(num_iterations=2, bf16=bf16), task)
+    own = per_token_logps(learner.policy, batch.rollouts)
+    tolerance = {"atol": 0.1, "rtol": 0.1} if bf16 else {"atol": 1e-5, "rtol": 1e-5}
+    torch.testing.assert_close(batch.old_per_token_logps, own, **tolerance)
+    sampled = batch.rollouts.per_token_logps
+    assert torch.equal(batch.old_per_token_logps, sampled) != bf16
 
 
 def test_an_update_moves_probability_towards_the_advantage(task):
