@@ -250,6 +250,7 @@ def test_r1_format(text) -> None:
         "<answer>7</answer><think>a</think>",  # wrong order
         "<think>a<answer>7</answer></think>",  # answer inside the thought
         "<answer><think>a</think>7</answer>",
+        "<think>a</answer></think><answer>7",  # closed before it is opened
         "<think><think>a</think></think><answer>7</answer>",  # nested
         "<think>a<think>b</think><answer>7</answer>",
         "<think>a</think><think>b</think><answer>7</answer>",
@@ -261,6 +262,7 @@ def test_r1_format(text) -> None:
         "<think>a</think> so <answer>7</answer>",  # text between
         "<Think>a</Think><Answer>7</Answer>",  # case
         "<THINK>a</THINK><ANSWER>7</ANSWER>",
+        "<think>a</think><answer>7</ANSWER>",
         "<think>a<THINK></think><answer>7</answer>",
         "< think>a</think><answer>7</answer>",
         "<think>a</think ><answer>7</answer>",

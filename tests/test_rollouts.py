@@ -285,3 +285,14 @@ def test_a_growing_cache_holds_what_transformers_cache_holds():
             rows = len(keep)
     assert ours.get_seq_length() == theirs.get_seq_length() == 157
     assert ours.keys.data_ptr() == ours.update(*states(rows, 1))[0].data_ptr()
+
+
+@pytest.mark.parametrize("prompts", [MIXED, MIXED[:1]], ids=["padded", "equal"])
+def test_bfloat16_rollouts_record_what_the_plain_forward_says(policy, prompts):
+    """On the CPU they attend through a mask: grouped queries, nothing hidden."""
+    half = policy.clone(dtype=torch.bfloat16)
+    r = rollouts_of(half, prompts, num_generations=8)
+    plain = per_token_logps(half, r)
+    torch.testing.assert_close(r.per_token_logps, plain, atol=0.05, rtol=0.02)
+    wrong = per_token_logps(random_policy(seed=3).clone(dtype=torch.bfloat16), r)
+    assert (r.per_token_logps - wrong).abs().max() > 0.5
