@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env run test check format notebooks lab table clean
+.PHONY: help env run test check format notebooks lab table mutants clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [NB=02_grpo] [PYTHON=python3.12] [VENV=.venv]"
@@ -49,6 +49,12 @@ lab: env  ## open JupyterLab on the notebooks
 
 table: env  ## the results table of the recorded runs, as Markdown
 	$(BIN)/rlnotes table
+
+mutants: env  ## mutation testing of the equations, an hour (one module: MOD=objectives)
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[mutants]"
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 \
+	  $(BIN)/mutmut run $(if $(MOD),"rlnotes.$(MOD).*")
+	$(BIN)/mutmut results | grep -v "not checked" || true
 
 clean:  ## remove caches and build output; keeps .venv, runs/ and the model cache
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis mutants

@@ -43,11 +43,18 @@ def tiny_tokenizer(characters: str) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
+    return fast_tokenizer(tokenizer, pad=PAD, eos=EOS, unknown=UNKNOWN)
+
+
+def fast_tokenizer(
+    tokenizer: Tokenizer, *, pad: str, eos: str, unknown: str
+) -> PreTrainedTokenizerFast:
+    """A `tokenizers` tokenizer as transformers takes it; left padding."""
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=EOS,
-        unk_token=UNKNOWN,
+        pad_token=pad,
+        eos_token=eos,
+        unk_token=unknown,
         padding_side="left",
         clean_up_tokenization_spaces=False,
     )

@@ -87,22 +87,16 @@ class Pretraining:
 
 
 def search_tokenizer() -> Any:
-    """One token a word: 0…99, the operators, and the task's eleven words and marks."""
+    """One token a word: 0…99, the operators, and the task's other words and marks."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+
+    from rlnotes.pretraining import fast_tokenizer
 
     words = [PAD, EOS, UNKNOWN, *_WORDS, *map(str, range(LARGEST + 1))]
     vocabulary = {word: index for index, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=EOS,
-        unk_token=UNKNOWN,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )
+    return fast_tokenizer(tokenizer, pad=PAD, eos=EOS, unknown=UNKNOWN)
 
 
 def demonstrate(

@@ -538,10 +538,12 @@ print(
 # | `kl` | mean k3 estimate of KL to the reference (with `beta` > 0) | grows slowly | grows without end, NaN |
 # | `completions/mean_length`, `min_`, `max_` | tokens, end included | drifts with a reason | drifts towards the limit |
 # | `completions/mean_terminated_length` | the same of completions that ended | below the limit | 0: none ended |
+# | `completions/mean_length_right`, `_wrong` | the same of right and of wrong answers | wrong ones longer | wrong ones grow and right ones do not: [08](08_compare_runs.ipynb) |
 # | `completions/clipped_ratio` | share cut off at the limit | below a few percent | 1: nobody ends; wrong chat template or limit too small |
-# | `eval/greedy_accuracy`, `eval/sampled_accuracy`, `eval/pass@k` | held-out questions, before, after and every `eval_steps` | rise with the reward | reward rises, these do not: memorizing |
+# | `eval/greedy_accuracy`, `eval/sampled_accuracy`, `eval/maj@k`, `eval/pass@k` | held-out questions, before, after and every `eval_steps` | rise with the reward | reward rises, these do not: memorizing |
 # | `eval/terminated`, `eval/mean_length`, `eval/entropy` | how held-out answers end | as in training | |
 # | `loss/value` | the critic's squared error, halved (PPO) | falls, then levels off | rises: [01](01_ppo.ipynb) |
+# | `search/…`, `eval/search/…` | what responses of the search lab did: tries, `wait`, hits recognized | | [08](08_compare_runs.ipynb) |
 # | `dynamic_sampling/…` | batches, groups, tokens that resampling cost | few extra batches | always at `max_resample_times` |
 # | `updates`, `num_tokens`, `num_completions` | optimizer updates, tokens (prompts included) and completions so far: the price of a curve | grow evenly | tokens grow faster and faster: length runs away |
 # | `learning_rate` | the optimizer's rate | | |

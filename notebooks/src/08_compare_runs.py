@@ -1,0 +1,338 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 · Compare runs: the search lab
+#
+# **question → rollouts → rewards → advantages → objective → update → record → figure**
+#
+# Notebooks [01](01_ppo.ipynb) to [06](06_gdpo.ipynb) train for seconds, so that you can watch. Here we read
+# what longer runs left behind: five algorithms, five seeds each, on a task where *searching longer* and
+# *searching better* both pay. Nothing is trained in this notebook; every figure is drawn from `data/`.
+#
+# You will be able to
+#
+# * read a response of the search lab, and say by exact analysis what it did,
+# * say what reward alone changed: accuracy, length, `wait`, truncation, entropy,
+# * compare algorithms with intervals over seeds, at equal steps and at equal samples,
+# * say what a critic costs.
+#
+# **Time:** half a minute. **Builds on** [02 GRPO](02_grpo.ipynb), [05 DAPO](05_dapo.ipynb).
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+
+from rlnotes import figures, statistics
+from rlnotes.policies import Critic, load_policy
+from rlnotes.provenance import project_folder
+from rlnotes.recording import load_run, load_runs
+from rlnotes.rollouts import generate_rollouts
+from rlnotes.run_folders import find_runs
+from rlnotes.search_task import legal_tries
+from rlnotes.search_traces import analyze, trace_rates
+from rlnotes.tasks import load_task
+
+torch.set_num_threads(1)  # the policy is tiny
+figures.use_style()
+data = project_folder() / "data"
+
+# %% [markdown]
+# ## The question
+#
+# *Make 20 from 5, 6 and 9*: the numbers stay in order, operators apply from left to right, every value on the
+# way lies in 0…99. Three numbers leave nine choices of two operators, fewer of them legal. That is small
+# enough for a policy of 0.3 million weights, and large enough that a first guess is rarely right.
+
+# %%
+task = load_task("search")
+question = task.task([5, 6, 9], 20)
+print(question.prompt, "→ answer", question.answer)
+pd.Series(
+    {" ".join(o): value for o, value in legal_tries((5, 6, 9)).items()}, name="result"
+).to_frame().T
+
+# %% [markdown]
+# ## The policy before RL
+#
+# `search-base` was pretrained on demonstrations that guess at random, answer a hit, and after a miss toss a
+# coin between `wait` and giving up. A few responses to held-out questions, each beside its analysis:
+
+# %%
+base = load_policy("search-base")
+rollouts = generate_rollouts(
+    base,
+    task.held_out()[:4],
+    num_generations=1,
+    max_completion_length=128,
+    generator=torch.Generator().manual_seed(1),
+)
+for text, asked in zip(rollouts.texts, rollouts.tasks, strict=True):
+    trace = analyze(text, asked)
+    print(asked.prompt, text)
+    print(
+        f"    tries {trace.tries}, hits {trace.hits}, misses followed by wait "
+        f"{trace.misses_retried}, given up {trace.give_ups}, solved {trace.solved}\n"
+    )
+
+# %% [markdown]
+# The arithmetic is right and a hit is always answered. What is missing is patience: half of the misses end
+# the response. `trace_rates` sums such counts; the same on many samples, beside `search-control`, a policy
+# whose demonstrations answered hits and misses alike:
+
+
+# %%
+def rates_of(name, samples=8):
+    rollouts = generate_rollouts(
+        load_policy(name),
+        task.held_out(),
+        num_generations=samples,
+        max_completion_length=128,
+        generator=torch.Generator().manual_seed(0),
+    )
+    asked = [one for one in rollouts.tasks for _ in range(samples)]
+    return trace_rates(map(analyze, rollouts.texts, asked))
+
+
+pd.DataFrame(
+    {name: rates_of(name) for name in ("search-base", "search-control")}
+).round(3)
+
+# %% [markdown]
+# ## RECORD: five algorithms, five seeds
+#
+# `rlnotes sweep configs/search/*.yaml --seeds 0-4` made these runs: 80 steps of 256 responses, the same
+# questions, length limit, learning rate and two updates a step for all. PPO, GRPO and Dr. GRPO have the
+# accuracy reward alone; DAPO adds its soft overlong punishment, GDPO a length reward (64 tokens or fewer).
+
+# %%
+folders = find_runs(data / "runs" / "*_search_search-base_seed*")
+runs = load_runs(folders)
+runs.groupby("algorithm").agg(
+    seeds=("seed", "nunique"),
+    steps=("step", "max"),
+    completions=("num_completions", "max"),
+)
+
+# %% [markdown]
+# Held-out numbers were never seen, neither in pretraining nor in RL: 128 questions, four samples each. Line:
+# mean over seeds; band: 95 % interval at each step (Student's t over five seeds).
+
+# %%
+figure = figures.plot_bands(
+    runs,
+    ["eval/sampled_accuracy", "eval/pass@4", "eval/mean_length", "eval/search/waits"],
+    columns=2,
+)
+
+# %% [markdown]
+# Reward for the final answer alone, and everything moves. Within 20 steps the responses grow from 23 to
+# about 60 tokens and `wait` from 0.7 to about 4 per response; then both *fall again* while accuracy goes on
+# rising, in every algorithm. First the policy learns not to give up, later it learns to guess better. A
+# reader of the length curve alone would see "thinking time" grow and, twenty steps later, shrink; both are
+# learning. `pass@4` is at its ceiling by step 20: four patient tries nearly always contain the answer.
+
+# %%
+finals = statistics.final_scores(runs, "eval/sampled_accuracy", last=2)
+table = statistics.score_intervals(finals, "eval/sampled_accuracy", by=["algorithm"])
+table.round(3)
+
+# %% [markdown]
+# ### What the responses do differently
+#
+# More search, or better search? `tries` counts guesses per response, `repeated` the share of guesses that the
+# same response had made before, `misses_retried` the share of misses that are followed by `wait`.
+
+# %%
+figure = figures.plot_bands(
+    runs,
+    [
+        "eval/search/tries",
+        "eval/search/repeated",
+        "eval/search/misses_retried",
+        "eval/search/hits_recognized",
+        "eval/search/arithmetic",
+        "eval/terminated",
+    ],
+)
+
+# %% [markdown]
+# The rise of the first steps is patience: `misses_retried` goes from 0.48 to 0.98. It brings a new fault:
+# three guesses in ten repeat an earlier one of the same response, since nothing in pretraining rewarded
+# remembering. What brings the length down again is mostly better guesses, less better memory: tries per
+# response fall by almost half, `repeated` from 0.31 to 0.26 (GRPO). Arithmetic and the recognition of hits were there before RL, and a
+# little of both is *lost*: long responses were rare in pretraining, and in them the numbers get mixed up.
+# Accuracy alone would not have told us.
+
+# %% [markdown]
+# ### Entropy, truncation, dead groups
+#
+# The alarms of [00](00_map_and_notation.ipynb), on the questions of training. A group whose rewards are all
+# equal teaches nothing; a response that reaches 128 tokens is cut off.
+
+# %%
+figure = figures.plot_runs(
+    runs[runs["step"] > 0],
+    ["entropy", "completions/clipped_ratio", "frac_reward_zero_std"],
+    smooth=5,
+)
+
+# %% [markdown]
+# Entropy falls slowly and does not collapse in 80 steps, with clip-higher or without; the clip stops about one
+# token in a thousand (`clip_ratio/region_mean`). The cut-off responses of the middle phase, up to one in five,
+# are those that kept guessing; they become rare as search gets better, without any punishment of length. At
+# the end two thirds of GRPO's groups are dull (all right, mostly); DAPO has none, by construction, and pays
+# for it in samples.
+
+# %% [markdown]
+# ### Right and wrong answers have different lengths
+#
+# A mean over all responses hides it: a wrong answer is one that searched long, or one that gave up.
+
+# %%
+figure = figures.plot_runs(
+    runs[(runs["step"] > 0) & runs["algorithm"].isin(["grpo", "dr_grpo"])],
+    ["completions/mean_length_right", "completions/mean_length_wrong"],
+    columns=2,
+    smooth=5,
+)
+
+# %% [markdown]
+# Right answers are short and wrong ones long, and the gap widens until most long responses are the ones
+# that ran into the limit. Over the last 20 steps Dr. GRPO's wrong answers are 3 tokens shorter than GRPO's,
+# with an interval from −9 to +2: five seeds do not show the length bias of the $1/|o_i|$, nor its absence.
+
+# %% [markdown]
+# ## Which algorithm is better?
+#
+# The same seed draws the same questions for every algorithm, so we compare seed by seed: the mean of the five
+# differences with its 95 % interval, over the last two evaluations. An interval that holds zero shows no
+# difference.
+
+# %%
+others = [name for name in runs["algorithm"].unique() if name != "grpo"]
+for name in others:
+    print(statistics.paired_difference(finals, "eval/sampled_accuracy", name, "grpo"))
+
+# %% [markdown]
+# ### At equal samples
+#
+# DAPO resamples until every group is partly right, so its steps cost more completions. The same curves over
+# completions, up to the budget of the others:
+
+# %%
+evaluated = runs.dropna(subset=["eval/sampled_accuracy"]).copy()
+evaluated["num_completions"] = evaluated["num_completions"].fillna(0.0)  # step 0
+budget = 80 * 256
+equal = statistics.at_equal(
+    evaluated, "eval/sampled_accuracy", "num_completions", range(0, budget + 1, 2560)
+)
+figure = figures.plot_bands(
+    equal, ["eval/sampled_accuracy"], xlabel="num_completions", columns=1
+)
+
+# %%
+at_budget = statistics.final_scores(equal, "eval/sampled_accuracy", last=1)
+for name in others:
+    print(
+        statistics.paired_difference(at_budget, "eval/sampled_accuracy", name, "grpo")
+    )
+
+# %% [markdown]
+# What five seeds say, at one learning rate for all and nothing tuned for any:
+#
+# | claim | ours | verdict |
+# | --- | --- | --- |
+# | reward alone lifts accuracy above 0.80 on numbers never seen | GRPO 0.27 → 0.91, lowest of five seeds 0.88 | yes |
+# | PPO, DAPO or GDPO differs from GRPO at equal steps | intervals −0.06 to 0.02, −0.05 to 0.03, −0.02 to 0.05 | not shown |
+# | Dr. GRPO differs from GRPO | −0.10, interval −0.24 to 0.05; lower in 5 of 5 seeds, one of which collapsed half way | not shown by the interval; look again |
+# | dynamic sampling is worth its samples (DAPO at equal samples) | −0.13, interval −0.19 to −0.06 | **no, not here** |
+# | a length reward costs accuracy (GDPO) | 6.6 tokens shorter, accuracy +0.02, interval −0.02 to 0.05 | not shown |
+#
+# The failed seed of Dr. GRPO stays in: its accuracy fell from 0.76 to 0.41 between steps 30 and 50.
+
+# %% [markdown]
+# ## What the critic costs
+#
+# PPO's critic is a second network of the policy's size, with its own optimizer. Parameters are counted;
+# seconds and memory come from the records (two runs at a time, one thread each).
+
+# %%
+critic = sum(p.numel() for p in Critic(base).parameters())
+print(f"policy {base.num_parameters:,} weights, critic {critic:,}")
+costs = [
+    {
+        "algorithm": run.config["algorithm"],
+        "seconds a step": run.metrics["step_time"].mean(),
+        "of which sampling": run.metrics["step_time/rollout"].mean(),
+        "peak memory, MB": run.meta["peak_memory_mb"],
+    }
+    for run in map(load_run, folders)
+]
+pd.DataFrame(costs).groupby("algorithm").agg(["mean", "std"]).round(2)
+
+# %% [markdown]
+# The critic doubles what learns and takes nearly another step's time; sampling, which both need, stays
+# what it was. Memory hardly differs because the policy is tiny beside the Python process; at the size of
+# SmolLM2 it is gigabytes ([01](01_ppo.ipynb) counts them).
+
+# %% [markdown]
+# ## What speed buys
+#
+# Seeds are what makes a comparison, and speed is what makes seeds. `benchmarks/` measures ours and the peers
+# side by side on the same machine, one thread each; `benchmarks/results/` has every row, with the method and
+# the machine's own limit. Bars: how many times as fast as the peer (above one: ours is faster).
+
+# %%
+results = project_folder() / "benchmarks" / "results"
+rows = pd.concat(
+    pd.DataFrame(json.loads(path.read_text())["rows"]).assign(benchmark=path.stem)
+    for path in sorted(results.glob("*.json"))
+)
+timed = rows[rows["unit"].isin(["s", "samples/s", "tokens/s"])]
+timed = timed[timed["peer_name"] != "limit"]
+speed = timed["ratio"].where(timed["unit"] != "s", 1 / timed["ratio"])
+timed = timed.assign(speed=speed)
+timed[["benchmark", "case", "peer_name", "ours", "peer", "unit", "speed"]].round(2)
+
+# %%
+figure, panels = plt.subplots(3, 1, figsize=(8, 7), height_ratios=[5, 2, 2])
+for axes, (name, group) in zip(panels, timed.groupby("benchmark"), strict=True):
+    labels = group["case"] + " · " + group["peer_name"].str.split().str[0]
+    axes.barh(labels, group["speed"], color=figures.POSITIVE)
+    axes.axvline(1, color="black", lw=0.8)
+    axes.invert_yaxis()
+    axes.set(title=name, xlabel="times the peer's speed")
+    axes.tick_params(axis="y", labelsize=7)
+
+# %% [markdown]
+# PROSE_SPEED
+
+# %% [markdown]
+# ## What usually goes wrong
+#
+# * **One seed.** Any two of these curves cross for some seed. Ask for the interval, and for pairs.
+# * **Steps against samples.** A method that resamples looks better per step than it is per completion.
+# * **A mean length.** It hides that right and wrong answers have different lengths and different shares.
+# * **A word count.** `wait` rises and falls again while accuracy only rises: how often a policy says it
+#   measures neither how well it searches nor how often it is right.
+# * **Bands read as tests.** Overlapping bands do not show that two algorithms are equal, and two bands that
+#   are apart at one step of many are no test. The paired difference of one number, chosen beforehand, is.
+#
+# ## References
+#
+# Agarwal et al. 2021, Deep Reinforcement Learning at the Edge of the Statistical Precipice (2108.13264);
+# Gandhi et al. 2025, Cognitive Behaviors that Enable Self-Improving Reasoners (2503.01307); Liu et al. 2025,
+# Understanding R1-Zero-Like Training (2503.20783).
