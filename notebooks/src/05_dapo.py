@@ -168,6 +168,7 @@ bench = SimpleNamespace(
     name=task.name,
     sample=task.sample,
     verify=task.verify,
+    read_answer=task.read_answer,
     held_out=lambda: questions,
 )
 
@@ -987,8 +988,8 @@ for name, runs in fan.items():
 #
 # The four techniques together against GRPO, where responses are long enough to be cut off
 # ([08](08_compare_runs.ipynb); `rlnotes sweep configs/search/dapo.yaml configs/search/grpo.yaml --seeds 0-4`):
-# 80 steps of 256 *kept* responses. DAPO draws more than it keeps, so the left panel counts steps and the right
-# one completions. Line: mean over seeds; band: 95 % interval.
+# 80 steps of 256 *kept* responses. DAPO draws more than it keeps, so the first row counts steps and the second
+# completions. Line: mean over seeds; band: 95 % interval.
 
 # %%
 lab = rl.load_runs(rl.project_folder() / "data" / "runs" / "*_search_search-base_seed*")

@@ -57,6 +57,7 @@ data = project_folder() / "data"
 # enough for a policy of 0.3 million weights, and large enough that a first guess is rarely right.
 
 # %%
+# NBVAL_CHECK_OUTPUT
 task = load_task("search")
 question = task.task([5, 6, 9], 20)
 print(question.prompt, "→ answer", question.answer)
@@ -142,7 +143,7 @@ figure = figures.plot_bands(
 # about 60 tokens and `wait` from 0.7 to about 4 per response; then both *fall again* while accuracy goes on
 # rising, in every algorithm. First the policy learns not to give up, later it learns to guess better. A
 # reader of the length curve alone would see "thinking time" grow and, twenty steps later, shrink; both are
-# learning. `pass@4` is at its ceiling by step 20: four patient tries nearly always contain the answer.
+# learning. `pass@4` is at its ceiling by step 20: of four patient responses one nearly always finds it.
 
 # %%
 finals = statistics.final_scores(runs, "eval/sampled_accuracy", last=2)
@@ -172,7 +173,8 @@ figure = figures.plot_bands(
 # The rise of the first steps is patience: `misses_retried` goes from 0.48 to 0.98. It brings a new fault:
 # three guesses in ten repeat an earlier one of the same response, since nothing in pretraining rewarded
 # remembering. What brings the length down again is mostly better guesses, less better memory: tries per
-# response fall by almost half, `repeated` from 0.31 to 0.26 (GRPO). Arithmetic and the recognition of hits were there before RL, and a
+# response fall by almost half, `repeated` from 0.31 to 0.26 (GRPO). Arithmetic and the recognition of hits
+# were there before RL, and a
 # little of both is *lost*: long responses were rare in pretraining, and in them the numbers get mixed up.
 # Accuracy alone would not have told us.
 
@@ -222,6 +224,7 @@ figure = figures.plot_runs(
 # difference.
 
 # %%
+# NBVAL_CHECK_OUTPUT
 others = [name for name in runs["algorithm"].unique() if name != "grpo"]
 for name in others:
     print(statistics.paired_difference(finals, "eval/sampled_accuracy", name, "grpo"))
@@ -302,14 +305,18 @@ rows = pd.concat(
     for path in sorted(results.glob("*.json"))
 )
 timed = rows[rows["unit"].isin(["s", "samples/s", "tokens/s"])]
-timed = timed[timed["peer_name"] != "limit"]
+timed = timed[
+    (timed["peer_name"] != "limit") & ~timed["case"].str.startswith("one batch")
+]
 speed = timed["ratio"].where(timed["unit"] != "s", 1 / timed["ratio"])
 timed = timed.assign(speed=speed)
 timed[["benchmark", "case", "peer_name", "ours", "peer", "unit", "speed"]].round(2)
 
 # %%
-figure, panels = plt.subplots(3, 1, figsize=(8, 7), height_ratios=[5, 2, 2])
-for axes, (name, group) in zip(panels, timed.groupby("benchmark"), strict=True):
+groups = timed.groupby("benchmark")
+sizes = groups.size().tolist()
+figure, panels = plt.subplots(len(sizes), 1, figsize=(9, 7), height_ratios=sizes)
+for axes, (name, group) in zip(panels, groups, strict=True):
     labels = group["case"] + " · " + group["peer_name"].str.split().str[0]
     axes.barh(labels, group["speed"], color=figures.POSITIVE)
     axes.axvline(1, color="black", lw=0.8)
@@ -318,7 +325,11 @@ for axes, (name, group) in zip(panels, timed.groupby("benchmark"), strict=True):
     axes.tick_params(axis="y", labelsize=7)
 
 # %% [markdown]
-# PROSE_SPEED
+# Sampling SmolLM2 is 3.4 times as fast as transformers' `generate` and reaches 44 % of what this core's matrix
+# products would allow; a whole GRPO step is 3.1 times as fast as TRL's on SmolLM2 and 2.8 times on the search
+# policy. We had set out for 3.5 and 5: **not reached**. In float32 the fused loss is hardly faster than plain
+# logits (1.1 times: both are bound by the same products) and 1.4 times as fast as Liger; what it saves is
+# memory, a thirteenth of plain logits' and 0.57 of Liger's, gradients included.
 
 # %% [markdown]
 # ## What usually goes wrong
