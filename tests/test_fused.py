@@ -1,6 +1,7 @@
 """The fused head against plain logits and autograd, to the last digits of float64."""
 
 import math
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -609,6 +610,21 @@ def test_what_is_frozen_gets_no_gradient(frozen):
     assert_close(getattr(data, trained).grad, expected[trained])
 
 
+@pytest.mark.parametrize("frozen", ["hidden", "head"])
+def test_a_scaled_loss_beside_something_frozen(frozen):
+    data = batch()
+    trained = "head" if frozen == "hidden" else "hidden"
+    getattr(data, frozen).requires_grad_(False)
+
+    def gradient(factor):
+        loss = fused_policy_loss(
+            data.hidden, data.head, data.ids, token_loss_of(data)
+        ).loss
+        return torch.autograd.grad(factor * loss, getattr(data, trained))[0]
+
+    assert_close(gradient(3.0), 3 * gradient(1.0), rtol=1e-12, atol=1e-12)
+
+
 def test_without_grad_there_is_no_graph_but_the_same_value():
     data = batch()
     expected = fused(data, token_loss_of(data))
@@ -700,6 +716,14 @@ def test_no_logits_matrix_ever_exists(bonus):
     assert seen.created(chunk * vocab) == 1
     assert seen.created(vocab * H) == 2  # dW, and no copy on its way to head.grad
     assert data.head.grad.untyped_storage().data_ptr() in seen.sizes
+
+
+def test_no_tile_is_resized():
+    """torch would make a tile of another shape fit, and only warn."""
+    data = batch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fused(data, token_loss_of(data), chunk_size=4, vocab_block=10)
 
 
 def test_log_probs_take_temperature_and_block():

@@ -501,6 +501,11 @@ def test_clip_fractions():
     assert list(tokens.values()) == pytest.approx([0.2, 0.4, 0.6])
 
 
+def test_clip_fractions_name_a_ratio_of_another_shape():
+    with pytest.raises(ValueError, match="^ratio must have shape"):
+        clip_fractions(T([1.0]), T([1.0]), T([[1]]))
+
+
 def test_clip_fractions_of_sequences_count_rows():
     fractions = clip_fractions(T([[0.5], [1.5], [1.0]]), T([-1.0, 1.0, 1.0]), EMPTY_ROW)
     assert list(fractions.values()) == pytest.approx([1 / 3, 1 / 3, 2 / 3])

@@ -204,6 +204,12 @@ def test_get_accuracy_reward_rebuilds_the_task() -> None:
     ]
 
 
+def test_get_accuracy_reward_does_not_apply_without_an_answer() -> None:
+    reward = get_accuracy_reward(lambda text, task: 1.0)
+    scores = reward(prompts=["a", "b"], completions=["1", "2"], answer=[None, "2"])
+    assert scores == [None, 1.0]
+
+
 def test_get_accuracy_reward_with_reasoning_gym() -> None:
     pytest.importorskip("reasoning_gym")
     task_set = load_task("reasoning_gym/spell_backward")
