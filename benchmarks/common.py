@@ -7,6 +7,7 @@ slower or faster meanwhile does so for all; the median of the rounds is the resu
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import gc
 import json
@@ -31,6 +32,21 @@ OFFLINE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRL_EXPERIMENTAL_SILENCE": "1",
 }
+
+
+def argument_parser(doc: str, *, rounds: int) -> argparse.ArgumentParser:
+    """The options that every benchmark has, described by its docstring's first line."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="smoke run, no results")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu counts processor seconds, for a machine that others use too",
+    )
+    return parser
 
 
 def run_child(script: str, task: Mapping[str, Any], *, threads: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import torch
 from common import (
     PeakMemory,
     Row,
+    argument_parser,
     compare,
     interleave,
     print_table,
@@ -354,16 +355,7 @@ def measure_all(
 
 def main() -> None:
     """Measure everything, print the table, write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smoke run, no results")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="cpu counts processor seconds, for a machine that others use too",
-    )
+    parser = argument_parser(__doc__, rounds=3)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

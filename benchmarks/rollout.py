@@ -10,7 +10,6 @@ Temperature 1, no truncated sampling. One thread by default.
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections import Counter
@@ -20,7 +19,16 @@ from functools import cache
 from typing import Any
 
 import torch
-from common import OFFLINE, Row, Task, compare, interleave, print_table, write_results
+from common import (
+    OFFLINE,
+    Row,
+    Task,
+    argument_parser,
+    compare,
+    interleave,
+    print_table,
+    write_results,
+)
 from torch import Tensor, nn
 
 from rlnotes.masking import completion_mask_from_ids
@@ -223,16 +231,7 @@ def make_rows(medians: dict[Task, dict[str, float]], case: Case) -> list[Row]:
 
 def main() -> None:
     """Measure everything, print the table, write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one round, no results")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="cpu counts processor seconds, for a machine that others use too",
-    )
+    parser = argument_parser(__doc__, rounds=5)
     parser.add_argument("--search-policy", default="search-base")
     arguments = parser.parse_args()
     os.environ.update(OFFLINE)

@@ -18,7 +18,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import Row, Task, compare, interleave, print_table, run_child, write_results
+from common import (
+    Row,
+    Task,
+    argument_parser,
+    compare,
+    interleave,
+    print_table,
+    run_child,
+    write_results,
+)
 
 from rlnotes.algorithms import Config, make_config
 from rlnotes.policies import load_policy
@@ -226,17 +235,8 @@ def make_rows(medians: dict[Task, dict[str, float]], config: Config) -> list[Row
 
 def main() -> None:
     """Measure everything, print the table, write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smoke run, no results")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = argument_parser(__doc__, rounds=3)
     parser.add_argument("--steps", type=int, default=3, help="timed steps a process")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="cpu counts processor seconds, for a machine that others use too",
-    )
     parser.add_argument("--search-policy", default="search-base")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -132,13 +132,29 @@ def _demonstration_loss(
 ) -> torch.Tensor:
     """Mean −log π(token) over the response tokens of a batch."""
     vocabulary = tokenizer.get_vocab()
-    rows = [[vocabulary[c] for c in prompt + text] for prompt, text in pairs]
-    width = max(map(len, rows))
-    # Padding on the right: causal attention never looks at it, labels leave it out.
-    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-    labels = ids.clone()
-    for i, (row, (prompt, _)) in enumerate(zip(rows, pairs, strict=True)):
-        labels[i, : len(prompt)] = -100
-        labels[i, len(row) :] = -100
+    ids, labels = ids_and_labels(
+        [
+            ([vocabulary[c] for c in prompt + text], len(prompt))
+            for prompt, text in pairs
+        ]
+    )
     logits = model(input_ids=ids).logits[:, :-1]
     return cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
+
+
+def ids_and_labels(
+    rows: list[tuple[list[int], int]],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (N, T) of (ids, prompt length) and labels, −100 on prompts and padding.
+
+    Padding is on the right, where causal attention never looks.
+    """
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in rows])
+    labels = torch.tensor(
+        [
+            [-100] * prompt + row[prompt:] + [-100] * (width - len(row))
+            for row, prompt in rows
+        ]
+    )
+    return ids, labels

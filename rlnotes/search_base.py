@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from tqdm import trange
 
 from rlnotes.policies import Policy
+from rlnotes.pretraining import fast_tokenizer, ids_and_labels
 from rlnotes.search_task import (
     ANSWER,
     LARGEST,
@@ -89,8 +89,6 @@ class Pretraining:
 def search_tokenizer() -> Any:
     """One token a word: 0…99, the operators, and the task's other words and marks."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-
-    from rlnotes.pretraining import fast_tokenizer
 
     words = [PAD, EOS, UNKNOWN, *_WORDS, *map(str, range(LARGEST + 1))]
     vocabulary = {word: index for index, word in enumerate(words)}
@@ -185,7 +183,7 @@ def _backward(model: Any, rows: list[tuple[list[int], int]]) -> float:
     total = sum(len(ids) - prompt for ids, prompt in rows)
     size, loss = -(-len(rows) // _LENGTH_BUCKETS), 0.0
     for start in range(0, len(rows), size):
-        ids, labels = _tensors(rows[start : start + size])
+        ids, labels = ids_and_labels(rows[start : start + size])
         logits = model(input_ids=ids).logits[:, :-1]
         part = cross_entropy(
             logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum"
@@ -193,19 +191,6 @@ def _backward(model: Any, rows: list[tuple[list[int], int]]) -> float:
         (part / total).backward()
         loss += float(part.detach()) / total
     return loss
-
-
-def _tensors(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
-    """Ids padded on the right, where causal attention never looks, and labels."""
-    width = max(len(ids) for ids, _ in rows)
-    ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in rows])
-    labels = torch.tensor(
-        [
-            [-100] * prompt + row[prompt:] + [-100] * (width - len(row))
-            for row, prompt in rows
-        ]
-    )
-    return ids, labels
 
 
 def _architecture(settings: Pretraining, tokenizer: Any) -> Any:

@@ -22,7 +22,6 @@ from rlnotes.provenance import describe_run
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
 from rlnotes.search_task import SEARCH_TASKS
-from rlnotes.search_traces import analyze, trace_rates
 from rlnotes.validation import check_choice
 
 _SAMPLES = 8  # completions per held-out question
@@ -80,12 +79,9 @@ def measure(policy: Policy, task_name: str) -> dict[str, float]:
         max_completion_length=_BUDGET,
         generator=torch.Generator().manual_seed(0),
     )
-    traces = [
-        analyze(text, rollouts.tasks[row // _SAMPLES])
-        for row, text in enumerate(rollouts.texts)
-    ]
+    asked = [question for question in rollouts.tasks for _ in range(_SAMPLES)]
     lengths = {"length": float(rollouts.lengths.float().mean())}
-    return trace_rates(traces) | lengths
+    return task.describe(rollouts.texts, asked) | lengths
 
 
 def _card(

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from rlnotes.tasks import HELD_OUT_SHARE, Task, check_sample, draw, stable_hash
+from rlnotes.tasks import (
+    HELD_OUT_SHARE,
+    Task,
+    calculate,
+    check_sample,
+    draw,
+    stable_hash,
+)
 
 OPERATORS = ("+", "-", "*")
 LARGEST = 99
@@ -29,9 +36,7 @@ def evaluate_steps(numbers: Sequence[int], operators: Sequence[str]) -> list[int
     """Values after each operator, left to right; shorter when one leaves 0…99."""
     value, values = numbers[0], []
     for operator, number in zip(operators, numbers[1:], strict=True):
-        value = {"+": value + number, "-": value - number, "*": value * number}[
-            operator
-        ]
+        value = calculate(value, operator, number)
         if not 0 <= value <= LARGEST:
             break
         values.append(value)
@@ -121,9 +126,7 @@ class SearchTask:
         The text is split at blanks and compared word by word: after the only `answer`
         come exactly the operators and nothing else. Nothing is evaluated as code.
         """
-        operators = answered_operators(completion)
-        numbers = tuple(task.columns["numbers"])
-        return float(legal_tries(numbers).get(operators) == task.columns["target"])
+        return float(solves(answered_operators(completion), task))
 
     def read_answer(self, completion: str, task: Task) -> str | None:
         """The operators after the only `answer`."""
@@ -149,6 +152,12 @@ def answered_operators(completion: object) -> tuple[str, ...]:
     words = completion.split() if isinstance(completion, str) else []
     places = [i for i, word in enumerate(words) if word in ANSWER]
     return tuple(words[places[0] + 1 :]) if len(places) == 1 else ()
+
+
+def solves(operators: tuple[str, ...], task: Task) -> bool:
+    """Whether these operators are a legal try that makes the task's target."""
+    results = legal_tries(tuple(task.columns["numbers"]))
+    return results.get(operators) == task.columns["target"]
 
 
 def write_try(

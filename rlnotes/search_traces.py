@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from rlnotes.search_task import ANSWER, OPERATORS, WAIT, answered_operators, legal_tries
-from rlnotes.tasks import Task
+from rlnotes.search_task import ANSWER, OPERATORS, WAIT, answered_operators, solves
+from rlnotes.tasks import Task, calculate
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,6 @@ class Try:
     correct_equations: int
     result: int
     """The last value that the response wrote, right or wrong."""
-    target: int
-    """The target as the response restates it."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,11 @@ def read_try(words: list[str], task: Task) -> Try | None:
         return None
     left = [int(x) for x in [numbers[0], *values[:-1]]]
     right = [
-        {"+": a + int(b), "-": a - int(b), "*": a * int(b)}[operator]
+        calculate(a, operator, int(b))
         for a, operator, b in zip(left, operators, numbers[1:], strict=True)
     ]
     correct = sum(a == int(b) for a, b in zip(right, values, strict=True))
-    target = int(words[-1])
-    return Try(tuple(operators), len(values), correct, int(values[-1]), target)
+    return Try(tuple(operators), len(values), correct, int(values[-1]))
 
 
 def is_value(word: str) -> bool:
@@ -95,8 +92,7 @@ def analyze(completion: object, task: Task) -> Trace:
     counts["waits"] = sum(word in WAIT for word in words)
     operators = answered_operators(completion)
     counts["answered"] = int(len(operators) > 0)
-    numbers, target = tuple(task.columns["numbers"]), task.columns["target"]
-    counts["solved"] = int(legal_tries(numbers).get(operators) == target)
+    counts["solved"] = int(solves(operators, task))
     return Trace(**counts)
 
 

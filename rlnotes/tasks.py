@@ -129,6 +129,11 @@ def _split_pairs(
     return train, sorted(test, key=lambda pair: stable_hash(f"order {pair}"))
 
 
+def calculate(a: int, operator: str, b: int) -> int:
+    """a + b, a - b or a * b."""
+    return {"+": a + b, "-": a - b, "*": a * b}[operator]
+
+
 def stable_hash(text: str) -> int:
     """63-bit hash of a text, equal on every machine (unlike Python's `hash`)."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -184,7 +189,7 @@ class Arithmetic:
         return last_number(completion)
 
     def _task(self, a: int, b: int) -> Task:
-        result = {"+": a + b, "-": a - b, "*": a * b}[self.operator]
+        result = calculate(a, self.operator, b)
         question = f"What is {a} {self.operator} {b}?"
         return Task([{"role": "user", "content": question}], str(result))
 

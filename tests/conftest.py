@@ -44,3 +44,13 @@ def policy() -> Policy:
 @pytest.fixture
 def task():
     return load_task("scratch-addition")
+
+
+@pytest.fixture(scope="module")
+def policy_folder(tmp_path_factory):
+    """The random policy, saved: what another process can load."""
+    folder = tmp_path_factory.mktemp("policies") / "random"
+    policy = random_policy()
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return folder

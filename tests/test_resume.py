@@ -513,15 +513,6 @@ train(load_config(sys.argv[1]), output=sys.argv[2], resume=True, progress=False)
 """
 
 
-@pytest.fixture(scope="module")
-def policy_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("policies") / "random"
-    policy = random_policy()
-    policy.model.save_pretrained(folder)
-    policy.tokenizer.save_pretrained(folder)
-    return folder
-
-
 def test_the_command_says_that_it_can_resume_and_does(policy_folder, tmp_path, capsys):
     config = small("grpo", policy=str(policy_folder)).to_dict()
     (tmp_path / "c.yaml").write_text(json.dumps(config))

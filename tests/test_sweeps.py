@@ -17,18 +17,8 @@ from rlnotes.cli import main
 from rlnotes.recording import load_run
 from rlnotes.sweeps import parse_seeds, plan_sweep
 from rlnotes.training import train
-from tests.conftest import random_policy
 
 TASK = "scratch-addition"
-
-
-@pytest.fixture(scope="module")
-def policy_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("policies") / "random"
-    policy = random_policy()
-    policy.model.save_pretrained(folder)
-    policy.tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
