@@ -703,7 +703,7 @@ lab.groupby("algorithm")[["step_time", "step_time/rollout"]].mean().round(2)
 
 # %% [markdown]
 # Held out, both rise from 0.27 to about 0.9 by step 80, and the interval of the difference holds zero: five
-# seeds show **no difference in what is learnt**. The price is certain: PPO's step takes nearly twice as long
+# seeds **do not show a difference** in what is learnt. The price is certain: PPO's step takes nearly twice as long
 # (a critic's forward before the updates, its forward and backward in each of them), with the same sampling.
 #
 # ## Several updates per batch: when the clip binds
