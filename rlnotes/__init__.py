@@ -86,6 +86,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "config_from_notebook",
     ),
     "training": ("TrainingResult", "train"),
+    "fine_tuning": ("fine_tune",),
+    "curation": ("Response", "sample_responses", "reject"),
     "sweeps": ("parse_seeds", "plan_sweep", "run_sweep"),
     "evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record

@@ -176,3 +176,35 @@ SEARCH_TASKS = {
     "search": SearchTask("search", 3),
     "search-hard": SearchTask("search-hard", 4),
 }
+
+
+@dataclass(frozen=True)
+class AllSearchTasks(SearchTask):
+    """Questions of all three sizes in turn: what R1's last stage trains on."""
+
+    name: str = "search-all"
+    count: int = max(task.count for task in SEARCH_TASKS.values())
+
+    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
+        """`count` training tasks, a third of each size, the easier ones first."""
+        check_sample(count, seed, step)
+        shares = [len(range(i, count, len(SEARCH_TASKS))) for i in range(3)]
+        return [
+            question
+            for task, share in zip(SEARCH_TASKS.values(), shares, strict=True)
+            for question in task.sample(share, seed=seed, step=step)
+        ]
+
+    def held_out(self) -> list[Task]:
+        """The held-out questions of the three sizes, taken in turn, at most 128."""
+        sizes = [task.held_out() for task in SEARCH_TASKS.values()]
+        return [one for trio in zip(*sizes, strict=False) for one in trio][
+            :HELD_OUT_TASKS
+        ]
+
+    def task(self, numbers: Sequence[int], target: int) -> Task:
+        """The question of the size that fits the numbers; ValueError if none does."""
+        for task in SEARCH_TASKS.values():
+            if task.count == len(numbers):
+                return task.task(numbers, target)
+        raise ValueError(f"numbers: expected 2, 3 or 4 integers, got {tuple(numbers)}")

@@ -194,6 +194,47 @@ class Arithmetic:
         return Task([{"role": "user", "content": question}], str(result))
 
 
+_ANSWER_BLOCK = re.compile(r"<answer>([^<]*)</answer>")
+
+
+@dataclass(frozen=True)
+class TemplatedArithmetic(Arithmetic):
+    """The same questions in R1-Zero's template: think in tags, answer in tags.
+
+    R1-Zero's template only asks for the structure (DeepSeek-R1, Table 1). A model of
+    135 million weights never produces it unseen, and a reward that never comes teaches
+    nothing: one worked example, which is not held out, stands before the question.
+    """
+
+    def verify(self, completion: str, task: Task) -> float:
+        """1.0 if the only <answer> block holds the answer's number, else 0.0."""
+        return verify_number(self.read_answer(completion, task), task)
+
+    def read_answer(self, completion: str, task: Task) -> str | None:
+        """The last number in the only <answer> block; None without one."""
+        text = completion if isinstance(completion, str) else ""
+        blocks = _ANSWER_BLOCK.findall(text)
+        return last_number(blocks[0]) if len(blocks) == 1 else None
+
+    def _task(self, a: int, b: int) -> Task:
+        train, _ = _split_pairs(self.low, self.high)
+        left, right = train[len(train) // 2]
+        shown = f"{left} {self.operator} {right}"
+        result = calculate(left, self.operator, right)
+        instruction = (
+            "Reason between <think> and </think>, then give the answer between"
+            f" <answer> and </answer>.\nWhat is {shown}?"
+        )
+        answer = f"<think>{shown} = {result}</think> <answer>{result}</answer>"
+        question = super()._task(a, b)
+        turns = [
+            {"role": "user", "content": instruction},
+            {"role": "assistant", "content": answer},
+            *question.prompt,
+        ]
+        return Task(turns, question.answer)
+
+
 @dataclass(frozen=True)
 class ScratchAddition:
     """Sums modulo 10 for a policy trained from scratch in seconds: "3+4=" → "..<7>;".
@@ -260,25 +301,27 @@ _TASKS: dict[str, TaskSet] = {"scratch-addition": ScratchAddition()}
 for _name, _operator in _OPERATORS.items():
     _TASKS[_name] = Arithmetic(_name, _operator)
     _TASKS[f"{_name}-2digit"] = Arithmetic(f"{_name}-2digit", _operator, 10, 99)
+    _TASKS[f"{_name}-r1"] = TemplatedArithmetic(f"{_name}-r1", _operator)
 
 
 def load_task(name: str, **options: Any) -> TaskSet:
     """The task set of that name.
 
     "addition", "subtraction", "multiplication" (operands 1…9), the same with
-    "-2digit" (10…99), "scratch-addition", the search lab's "search" (3 numbers),
-    "search-easy" (2) and "search-hard" (4), or "reasoning_gym/<dataset>", whose
-    `options` are the dataset's own: load_task("reasoning_gym/chain_sum", min_terms=2).
+    "-2digit" (10…99) or "-r1" (in R1-Zero's template), "scratch-addition", the search
+    lab's "search" (3 numbers), "search-easy" (2), "search-hard" (4) and "search-all"
+    (all three), or "reasoning_gym/<dataset>", whose `options` are the dataset's own:
+    load_task("reasoning_gym/chain_sum", min_terms=2).
     Raises ValueError on an unknown name or on options that the task does not have.
     """
-    from rlnotes.search_task import SEARCH_TASKS
+    from rlnotes.search_task import SEARCH_TASKS, AllSearchTasks
 
     family, _, dataset = str(name).partition("/")
     if family == "reasoning_gym":
         from rlnotes.gym_tasks import ReasoningGym
 
         return ReasoningGym(dataset, **options)
-    tasks = _TASKS | SEARCH_TASKS
+    tasks = _TASKS | SEARCH_TASKS | {"search-all": AllSearchTasks()}
     if name not in tasks:
         known = ", ".join([*sorted(tasks), "reasoning_gym/<dataset>"])
         raise ValueError(f"name: unknown task {name!r}; known: {known}")

@@ -198,3 +198,32 @@ def test_each_written_try_reads_back_as_what_it_was():
             text = " ".join(write_try(numbers, operators, value))
             trace = analyze(f"{text} answer {' '.join(operators)}", question)
             assert (trace.hits, trace.correct_equations, trace.solved) == (1, 2, 1)
+
+
+def test_all_sizes_come_in_turn():
+    task_set = load_task("search-all")
+    for count in (0, 1, 7, 32):
+        drawn = task_set.sample(count, seed=0, step=1)
+        sizes = [len(question.columns["numbers"]) for question in drawn]
+        assert len(drawn) == count and sizes == sorted(sizes)
+        counts = [sizes.count(size) for size in (2, 3, 4)]
+        assert max(counts) - min(counts) <= 1
+    held_out = task_set.held_out()
+    assert [len(q.columns["numbers"]) for q in held_out[:6]] == [2, 3, 4, 2, 3, 4]
+    assert len(held_out) == 128
+    train = {
+        q.prompt for step in range(20) for q in task_set.sample(64, seed=0, step=step)
+    }
+    assert not train & {question.prompt for question in held_out}
+
+
+def test_all_sizes_verify_as_the_size_itself():
+    task_set = load_task("search-all")
+    question = task_set.task([2, 7], 14)
+    assert task_set.verify("2 * 7 = 14 ? 14 answer *", question) == 1.0
+    assert task_set.verify("2 + 7 = 9 ? 14 answer +", question) == 0.0
+    with pytest.raises(ValueError, match="expected 2, 3 or 4"):
+        task_set.task([1, 2, 3, 4, 5], 15)
+    assert (
+        task_set.min_completion_length == load_task("search-hard").min_completion_length
+    )

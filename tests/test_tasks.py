@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnotes.tasks import Task, last_number, load_task, verify_number
+from rlnotes.rewards import format_reward
+from rlnotes.tasks import Task, calculate, last_number, load_task, verify_number
 
 ARITHMETIC = ["addition", "subtraction", "multiplication"]
 BUILT_IN = [*ARITHMETIC, *(f"{name}-2digit" for name in ARITHMETIC), "scratch-addition"]
@@ -473,3 +474,43 @@ def test_without_reasoning_gym_the_error_says_what_to_install(monkeypatch) -> No
     monkeypatch.setitem(sys.modules, "reasoning_gym.factory", None)
     with pytest.raises(ImportError, match=r"rlnotes\[tasks\]"):
         load_task("reasoning_gym/chain_sum")
+
+
+@pytest.mark.parametrize(
+    ("completion", "score"),
+    [
+        ("<think>7 + 2 = 9</think> <answer>9</answer>", 1.0),
+        ("<answer>It is 9.</answer>", 1.0),
+        ("<answer>9</answer> <answer>9</answer>", 0.0),  # two answers are none
+        ("<think>9</think> <answer>8</answer>", 0.0),
+        ("9", 0.0),  # the number outside the required form
+        ("<answer>9", 0.0),
+        ("<ANSWER>9</ANSWER>", 0.0),
+        ("<answer></answer> 9", 0.0),
+        ("<answer><answer>9</answer></answer>", 1.0),
+        ("", 0.0),
+    ],
+)
+def test_the_template_asks_for_the_answer_in_its_block(completion, score):
+    task_set = load_task("addition-r1")
+    question = Task(task_set.held_out()[0].prompt, "9")
+    assert task_set.verify(completion, question) == score
+
+
+def test_the_templates_example_is_right_and_not_held_out():
+    for name in ("addition-r1", "subtraction-r1", "multiplication-r1"):
+        task_set = load_task(name)
+        question, example, last = task_set.held_out()[0].prompt
+        shown = question["content"].split("What is ")[1].rstrip("?")
+        assert format_reward([example["content"]]) == [1.0]
+        left, operator, right = shown.split()
+        value = calculate(int(left), operator, int(right))
+        assert f"<answer>{value}</answer>" in example["content"]
+        asked = {one.prompt[-1]["content"] for one in task_set.held_out()}
+        assert last["content"] in asked and f"What is {shown}?" not in asked
+
+
+def test_a_template_changes_the_prompt_and_not_the_questions():
+    plain, templated = load_task("addition"), load_task("addition-r1")
+    for a, b in zip(plain.held_out(), templated.held_out(), strict=True):
+        assert (a.prompt, a.answer) == (b.prompt[-1:], b.answer)
