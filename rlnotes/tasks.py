@@ -190,10 +190,13 @@ class Arithmetic:
 
     def _task(self, a: int, b: int) -> Task:
         result = calculate(a, self.operator, b)
-        question = f"What is {a} {self.operator} {b}?"
-        return Task([{"role": "user", "content": question}], str(result))
+        return Task([{"role": "user", "content": self._ask(a, b)}], str(result))
+
+    def _ask(self, a: int, b: int) -> str:
+        return f"What is {a} {self.operator} {b}?"
 
 
+_TEMPLATE = "Answer as <think>...</think> <answer>...</answer>"
 _ANSWER_BLOCK = re.compile(r"<answer>([^<]*)</answer>")
 
 
@@ -219,20 +222,18 @@ class TemplatedArithmetic(Arithmetic):
     def _task(self, a: int, b: int) -> Task:
         train, _ = _split_pairs(self.low, self.high)
         left, right = train[len(train) // 2]
-        shown = f"{left} {self.operator} {right}"
         result = calculate(left, self.operator, right)
-        instruction = (
-            "Reason between <think> and </think>, then give the answer between"
-            f" <answer> and </answer>.\nWhat is {shown}?"
-        )
-        answer = f"<think>{shown} = {result}</think> <answer>{result}</answer>"
-        question = super()._task(a, b)
+        thought = f"{left} {self.operator} {right} = {result}"
+        shown = f"<think>{thought}</think> <answer>{result}</answer>"
         turns = [
-            {"role": "user", "content": instruction},
-            {"role": "assistant", "content": answer},
-            *question.prompt,
+            {"role": "user", "content": self._ask(left, right)},
+            {"role": "assistant", "content": shown},
+            {"role": "user", "content": self._ask(a, b)},
         ]
-        return Task(turns, question.answer)
+        return Task(turns, str(calculate(a, self.operator, b)))
+
+    def _ask(self, a: int, b: int) -> str:
+        return f"{super()._ask(a, b)} {_TEMPLATE}"
 
 
 @dataclass(frozen=True)

@@ -501,16 +501,19 @@ def test_the_templates_example_is_right_and_not_held_out():
     for name in ("addition-r1", "subtraction-r1", "multiplication-r1"):
         task_set = load_task(name)
         question, example, last = task_set.held_out()[0].prompt
-        shown = question["content"].split("What is ")[1].rstrip("?")
+        shown = question["content"].removeprefix("What is ").partition("?")[0]
         assert format_reward([example["content"]]) == [1.0]
         left, operator, right = shown.split()
         value = calculate(int(left), operator, int(right))
         assert f"<answer>{value}</answer>" in example["content"]
-        asked = {one.prompt[-1]["content"] for one in task_set.held_out()}
-        assert last["content"] in asked and f"What is {shown}?" not in asked
+        plain = load_task(name.removesuffix("-r1")).held_out()
+        asked = {one.prompt[-1]["content"] for one in plain}
+        assert last["content"].partition("?")[0] + "?" in asked
+        assert f"What is {shown}?" not in asked
 
 
 def test_a_template_changes_the_prompt_and_not_the_questions():
     plain, templated = load_task("addition"), load_task("addition-r1")
     for a, b in zip(plain.held_out(), templated.held_out(), strict=True):
-        assert (a.prompt, a.answer) == (b.prompt[-1:], b.answer)
+        assert b.prompt[-1]["content"].startswith(a.prompt[0]["content"] + " Answer as")
+        assert a.answer == b.answer
