@@ -12,6 +12,7 @@ from rlnotes.statistics import at_equal, metric_bands, stratified_bootstrap
 
 ROOT = Path(__file__).parent.parent
 SEARCH = str(ROOT / "data" / "runs" / "*_search_search-base_seed*")
+PIPELINE = ROOT / "data" / "experiments" / "r1_pipeline"
 SCRATCH = str(ROOT / "data" / "runs" / "*_scratch-addition_tiny_seed*")
 SMOLLM2 = str(ROOT / "data" / "runs" / "grpo_multiplication_smollm2-135m_seed*")
 NAMES = {"ppo": "PPO", "grpo": "GRPO", "dr_grpo": "Dr. GRPO", "dapo": "DAPO"}
@@ -74,6 +75,21 @@ def search_rows() -> list[str]:
     return rows
 
 
+def pipeline_rows() -> list[str]:
+    """A row for each stage of R1's pipeline in miniature: mean and 95 % interval."""
+    tables = [pd.read_csv(path) for path in sorted(PIPELINE.glob("seed*.csv"))]
+    rows = []
+    for stage, group in pd.concat(tables).groupby("stage", sort=False):
+        spread = group["search"].nunique() > 1  # the base is one for all seeds
+        cells = [
+            str(stratified_bootstrap(group[key])) if spread else f"{group[key][0]:.2f}"
+            for key in ("search", "search-easy", "search-hard", "english")
+        ]
+        lengths = [_spread(group[key], digits=1) for key in ("mean_length", "waits")]
+        rows.append("| " + " | ".join([str(stage), *cells, *lengths]) + " |")
+    return rows
+
+
 def scratch_rows() -> list[str]:
     """A row for each algorithm on the scratch task: mean ± std (ddof 1) over seeds."""
     runs, rows = load_runs(SCRATCH), []
@@ -120,4 +136,5 @@ def _spread(values: pd.Series, digits: int = 2) -> str:
 
 if __name__ == "__main__":
     main()
-    print("\n".join([*search_rows(), "", *smollm2_rows(), "", *scratch_rows()]))
+    for table in (search_rows, pipeline_rows, smollm2_rows, scratch_rows):
+        print("\n".join([*table(), ""]))

@@ -94,6 +94,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "run_folders": ("runs_folder", "run_name", "find_runs"),
     "recording": ("Run", "RunRecorder", "load_run", "load_runs"),
     "results": ("results_table",),
+    "papers": ("paper_sources", "paper_table", "paper_curve", "wide_table"),
     # figure
     "statistics": (
         "Interval",
@@ -116,6 +117,14 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "plot_before_after",
         "samples_table",
     ),
+    # analysis
+    "reflection_words": ("WORD_LISTS", "WordList", "load_words"),
+    "reflection_lab": ("lab_reflection", "search_question"),
+    "reflection_text": ("text_behaviors",),
+    "reflection_benefit": ("MatchedCounts", "Flips", "compare_with_baseline"),
+    "reflection_counts": ("count_reflection", "rates"),
+    "reflection": ("reflect",),
+    "reflection_scores": ("detect_behaviors", "detector_scores", "wilson_interval"),
     # around it
     "provenance": ("project_folder", "describe_run"),
     "notebook_runner": ("run_notebooks", "run_notebook_with_config"),

@@ -86,6 +86,9 @@ def train(arguments: argparse.Namespace) -> int:
     from rlnotes.algorithms import load_config, make_config
 
     overrides = parse_overrides(arguments.overrides)
+    trl_options = parse_overrides(arguments.trl)
+    if trl_options and arguments.engine != "trl":
+        raise ValueError(f"--trl needs --engine trl, got {list(trl_options)}")
     if arguments.config is None:
         config = make_config(**overrides)
     else:
@@ -96,11 +99,26 @@ def train(arguments: argparse.Namespace) -> int:
 
     output = arguments.output or runs_folder() / run_name(config.to_dict())
     check_startable(output, config.to_dict(), resume=arguments.resume)
-    from rlnotes.training import train as train_policy
-
-    train_policy(config, output=output, resume=arguments.resume)
+    options: dict[str, Any] = {"output": output, "resume": arguments.resume}
+    if arguments.engine == "trl":
+        options |= {"report_to": arguments.report_to, "options": trl_options}
+    _train(config, arguments, options)
     print(f"recorded run: {output}")
     return 0
+
+
+def _train(config: Any, arguments: argparse.Namespace, options: dict[str, Any]) -> None:
+    """Train with the engine asked for; tensorboard is a hook for our own loop."""
+    from contextlib import nullcontext
+
+    from rlnotes import engines
+    from rlnotes.engines.tracking import TensorBoard
+
+    hooked = arguments.engine == "rlnotes" and arguments.report_to == "tensorboard"
+    with TensorBoard(options["output"]) if hooked else nullcontext() as board:
+        if hooked:
+            options["on_step"] = board
+        engines.train(config, engine=arguments.engine, **options)
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -113,11 +131,36 @@ def sweep(arguments: argparse.Namespace) -> int:
         raise ValueError("expected a config file (like configs/grpo.yaml), got none")
     seeds, overrides = parse_seeds(arguments.seeds), parse_overrides(words)
     runs = plan_sweep(paths, seeds, output=arguments.output, overrides=overrides)
-    failed = run_sweep(runs, jobs=arguments.jobs)
+    return _report(runs, run_sweep(runs, jobs=arguments.jobs), "sweep")
+
+
+def matrix(arguments: argparse.Namespace) -> int:
+    """`rlnotes matrix`: 0 if every run is recorded, 1 if one failed."""
+    from rlnotes.matrix import plan_matrix
+    from rlnotes.sweeps import run_sweep
+
+    runs = plan_matrix(arguments.file, output=arguments.output)
+    return _report(runs, run_sweep(runs, jobs=arguments.jobs), "matrix")
+
+
+def _report(runs: Sequence[Any], failed: dict[str, str], command: str) -> int:
+    """Say what failed and how many runs there are now; the exit status."""
     for name, error in failed.items():
-        print(f"rlnotes sweep: {name} failed: {error}", file=sys.stderr)
+        print(f"rlnotes {command}: {name} failed: {error}", file=sys.stderr)
     print(f"{len(runs) - len(failed)} of {len(runs)} runs are recorded")
     return int(bool(failed))
+
+
+def size(arguments: argparse.Namespace) -> int:
+    """`rlnotes size`: memory and work of a run, computed from its shapes."""
+    from rlnotes.algorithms import load_config
+    from rlnotes.sizing import describe, estimate, load_shape
+
+    config = load_config(arguments.config, **parse_overrides(arguments.overrides))
+    options = {"engine": arguments.engine, "prompt_length": arguments.prompt_length}
+    sizes = estimate(config, load_shape(config.policy), **options)
+    print(describe(config, sizes, limit_gb=arguments.memory))
+    return 0
 
 
 def pretrain(arguments: argparse.Namespace) -> int:
@@ -152,6 +195,32 @@ def table(arguments: argparse.Namespace) -> int:
     from rlnotes.results import results_table
 
     print(results_table(arguments.runs or project_folder() / "data" / "runs"))
+    return 0
+
+
+def reflect(arguments: argparse.Namespace) -> int:
+    """`rlnotes reflect`: everything is read before the first file is written."""
+    from datetime import datetime
+
+    from rlnotes.reflection import reflect as count
+    from rlnotes.reflection_files import check_output, describe, save
+    from rlnotes.run_folders import runs_folder
+
+    name = datetime.now().strftime("%F_%H-%M-%S_reflect")
+    output = arguments.output or runs_folder() / name
+    check_output(output)
+    report = count(
+        arguments.files,
+        words=arguments.words,
+        baseline=arguments.baseline,
+        field=arguments.field,
+        step_field=arguments.step_field,
+        strict=arguments.strict,
+        benefit=arguments.benefit,
+        progress=True,
+    )
+    print(describe(report))
+    print("saved:", *save(report, output))
     return 0
 
 
@@ -229,6 +298,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--resume", action="store_true", help="go on with an interrupted run"
     )
+    command.add_argument("--engine", choices=("rlnotes", "trl"), default="rlnotes")
+    command.add_argument(
+        "--report-to", metavar="NAME", help="tensorboard; with TRL any of its trackers"
+    )
+    command.add_argument(
+        "--trl",
+        action="append",
+        default=[],
+        metavar="key=value",
+        help="a further field of GRPOConfig, like use_vllm=true; may be repeated",
+    )
     _add_parameters(command)
     command = add(sweep, "train every config with every seed, a process each")
     command.add_argument(
@@ -242,17 +322,59 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="DIR", help="folder of the runs"
     )
     command.add_argument("--jobs", type=int, metavar="N", help="default: the cores")
+    command = add(matrix, "train every run of a file by notebook 07, resumable")
+    command.add_argument("file", type=Path, metavar="FILE", help="configs, seeds")
+    command.add_argument("--output", type=Path, metavar="DIR", help="of the runs")
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="default: 1")
+    command = add(size, "memory and work of a run, computed from its shapes")
+    _add_parameters(command, required=True)
+    command.add_argument("--engine", choices=("rlnotes", "trl"), default="rlnotes")
+    command.add_argument("--memory", type=float, metavar="GB", help="what there is")
+    command.add_argument("--prompt-length", type=int, default=256, metavar="TOKENS")
     command = add(pretrain, "pretrain a base policy of the search lab")
     command.add_argument("--output", type=Path, metavar="DIR", help="new folder")
     _add_parameters(command)
     command = add(table, "recorded runs as a Markdown table")
     command.add_argument("runs", nargs="*", type=Path, help="default: data/runs")
+    _add_reflect(add(reflect, "count reflective words and behavior in completions"))
     return parser
 
 
-def _add_parameters(command: argparse.ArgumentParser) -> None:
+def _add_reflect(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "files", nargs="+", metavar="FILE", help="JSONL of completions, - for stdin"
+    )
+    command.add_argument("--field", default="completion", help="text or chat messages")
+    command.add_argument(
+        "--words",
+        default="r1",
+        metavar="LIST",
+        help="a list's name, or a file of words",
+    )
+    command.add_argument("--step-field", default="step", metavar="FIELD")
+    command.add_argument(
+        "--baseline", metavar="FILE", help="completions of the untrained policy"
+    )
+    command.add_argument(
+        "--benefit",
+        action="store_true",
+        help="accuracy with and without; memory grows with the different problems",
+    )
+    command.add_argument(
+        "--strict", action="store_true", help="stop at the first broken line"
+    )
+    command.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder of the table and the figure"
+    )
+
+
+def _add_parameters(
+    command: argparse.ArgumentParser, *, required: bool = False
+) -> None:
     """A YAML file and `key=value` words over it."""
-    command.add_argument("--config", type=Path, metavar="FILE", help="YAML file")
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file", required=required
+    )
     command.add_argument(
         "overrides", nargs="*", metavar="key=value", help="like seed=1 beta=0.04"
     )

@@ -22,7 +22,9 @@ from rlnotes.advantages import (
     group_relative_advantages,
     leave_one_out_advantages,
 )
+from rlnotes.curation import Response, is_right, reject
 from rlnotes.divergences import kl_k3
+from rlnotes.language import share_of_words
 from rlnotes.masking import completion_mask_from_ids
 from rlnotes.objectives import (
     clip_fractions,
@@ -31,11 +33,15 @@ from rlnotes.objectives import (
     token_weights,
     value_loss,
 )
+from rlnotes.reflection_benefit import MatchedCounts
+from rlnotes.reflection_words import WordList
+from rlnotes.search_traces import Trace
 from rlnotes.shaping import (
     conditioned_rewards,
     informative_groups,
     soft_overlong_punishment,
 )
+from rlnotes.tasks import Task
 from rlnotes.validation import check_choice
 from rlnotes.worked_group import worked_group
 
@@ -412,6 +418,114 @@ def _ppo_5() -> Hints:
         yield _gives(expected, beta, kl, 0.01), hint
 
 
+def _r1_1() -> Hints:
+    """(text) → whether it holds words of English and of another language."""
+    for text, hint in (
+        ("wait so 答", "one English word and one Chinese one are a mixture"),
+        ("等 答", "Chinese throughout is not mixed"),
+        ("wait answer", "English throughout is not mixed"),
+        ("<think>等</think> 5 + 6", "tags and numbers are no words"),
+    ):
+        yield _gives(0 < share_of_words(text, language="en") < 1, text), hint
+
+
+def _r1_2() -> Hints:
+    """(accuracies, truncated, English shares, G, per_prompt) → indices of kept rows."""
+    right, english = [1.0, 1.0, 0.0, 1.0, 1.0, 1.0], [1.0, 0.9, 1.0, 1.0, 1.0, 1.0]
+    cut = [False, False, False, True, False, False]
+    rows = [
+        Response(Task(f"question {i // 3}", ""), str(i), 1, right[i], cut[i])
+        for i in range(6)
+    ]
+    for per_prompt, hint in (
+        (3, "row 1 is not wholly English, row 2 is wrong, row 3 was cut off"),
+        (1, "right without a limit; rows 3, 4 and 5 are answers to one question"),
+    ):
+        kept = reject(
+            rows,
+            is_right,
+            lambda row: english[int(row.completion)] == 1,
+            per_prompt=per_prompt,
+        )
+        expected = [int(row.completion) for row in kept]
+        yield _gives(expected, right, cut, english, 3, per_prompt), hint
+
+
+def _r1_3() -> Hints:
+    """(answers, reference) → (pass@1, cons@k) of one question."""
+    for answers, expected, hint in (
+        (["7", "7", "5", "7"], (0.75, 1.0), "three of four are right, and so is most"),
+        (["5", "5", "7"], (1 / 3, 0.0), "the majority is wrong"),
+        ([None, None, "7"], (1 / 3, 1.0), "no answer is no vote, but counts in pass@1"),
+        (["7", "5"], (0.5, 1.0), "of equally frequent answers the first one counts"),
+        ([None, None], (0.0, 0.0), "without any vote nothing is right"),
+    ):
+        yield _gives(expected, answers, "7"), hint
+
+
+def _r1_4() -> Hints:
+    """(epsilon) → ratios beyond which the clip stops Â > 0 and Â < 0."""
+    hint = "for ε = 0.2 the clip stops Â > 0 above 1 + ε and Â < 0 below 1 − ε"
+    yield _gives((1.2, 0.8), 0.2), hint
+    yield _gives((11.0, 0.0), 10.0), "right for ε = 0.2; a ratio is never negative"
+
+
+def _aha_1() -> Hints:
+    """(text, words) → counts of the whole words that occur, in any case."""
+    words = ("wait", "but", "check", "evaluate")
+    for text, hint in (
+        (
+            "wait, wait: but why?",
+            "two `wait`, one `but`; words that do not occur: none",
+        ),
+        ("Wait. WAIT!", "any case counts"),
+        ("await the checkout; buttons, reevaluate", "whole words only"),
+        ("double-check: wait", "a hyphen ends a word"),
+    ):
+        yield _gives(dict(WordList("ours", words).count(text)), text, words), hint
+
+
+def _aha_2() -> Hints:
+    """(words, length) → factor per token, factor per response, by the two readings."""
+    hint = "5 times the words in 17 times the text is 5 / 17 a token"
+    yield _gives((5 / 17, 85.0), 5.0, 17.0), hint
+    yield _gives((2.0, 0.5), 1.0, 0.5), "text that shrinks makes the first grow"
+
+
+def _aha_3() -> Hints:
+    """(problems, reflected, right) → mean difference of accuracy, by problem."""
+    cases = (
+        (["a", "a", "b", "b"], [1, 0, 1, 0], [1, 0, 1, 1], "the mean of 1 and 0 is ½"),
+        (["a", "a", "b"], [1, 0, 1], [1, 0, 0], "b was answered in one way only"),
+        (
+            ["a", "b", "a", "a", "a", "b"],
+            [1, 0, 0, 0, 0, 1],
+            [1, 1, 1, 0, 0, 0],
+            "each problem counts once, however often it was answered",
+        ),
+    )
+    for problems, reflected, right, hint in cases:
+        counts = MatchedCounts()
+        for problem, wait, good in zip(problems, reflected, right, strict=True):
+            counts.add(problem, reflected=bool(wait), right=bool(good))
+        expected = counts.difference().estimate
+        yield _gives(expected, problems, reflected, right), hint
+
+
+def _aha_4() -> Hints:
+    """(trace) → share of hits answered minus share of misses answered."""
+    for trace, hint in (
+        (Trace(hits=1, hits_answered=1, misses=3, misses_retried=3), "it verifies: 1"),
+        (Trace(hits=2, hits_answered=1, misses=2, give_ups=1), "it is blind: 0"),
+        (
+            Trace(hits=4, hits_answered=1, misses=5, misses_retried=1, give_ups=3),
+            "a miss at the end of a cut-off response is not answered",
+        ),
+    ):
+        hits = trace.hits_answered / trace.hits
+        yield _gives(hits - trace.give_ups / trace.misses, trace), hint
+
+
 EXERCISES: dict[str, Callable[[], Hints]] = {
     # 00_map_and_notation
     "map-1": _map_1,
@@ -430,6 +544,16 @@ EXERCISES: dict[str, Callable[[], Hints]] = {
     "grpo-3": _grpo_3,
     "grpo-4": _grpo_4,
     "grpo-5": _grpo_5,
+    # 03_deepseek_r1
+    "r1-1": _r1_1,
+    "r1-2": _r1_2,
+    "r1-3": _r1_3,
+    "r1-4": _r1_4,
+    # 04_aha_moment
+    "aha-1": _aha_1,
+    "aha-2": _aha_2,
+    "aha-3": _aha_3,
+    "aha-4": _aha_4,
     # 05_dapo
     "dapo-1": _dapo_1,
     "dapo-2": _dapo_2,

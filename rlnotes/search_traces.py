@@ -22,6 +22,8 @@ class Try:
     correct_equations: int
     result: int
     """The last value that the response wrote, right or wrong."""
+    numbers: tuple[int, ...]
+    """The numbers that it used, which need not be the question's."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Trace:
     waits: int = 0
     answered: int = 0
     solved: int = 0
+    foreign_tries: int = 0
+    """Tries with other numbers than the question's; they count as tries as well."""
 
 
 def read_try(words: list[str], task: Task) -> Try | None:
@@ -67,7 +71,8 @@ def read_try(words: list[str], task: Task) -> Try | None:
         for a, operator, b in zip(left, operators, numbers[1:], strict=True)
     ]
     correct = sum(a == int(b) for a, b in zip(right, values, strict=True))
-    return Try(tuple(operators), len(values), correct, int(values[-1]))
+    used = tuple(int(word) for word in numbers)
+    return Try(tuple(operators), len(values), correct, int(values[-1]), used)
 
 
 def is_value(word: str) -> bool:
@@ -80,7 +85,7 @@ def analyze(completion: object, task: Task) -> Trace:
     words = completion.split() if isinstance(completion, str) else []
     counts = dict.fromkeys(asdict(Trace()), 0)
     seen: set[tuple[str, ...]] = set()
-    for part, ending in _parts(words):
+    for part, ending in parts_of(words):
         found = read_try(part, task)
         if found is None:
             # what a cut-off left unfinished is not malformed
@@ -106,6 +111,7 @@ def trace_rates(traces: Iterable[Trace]) -> dict[str, float]:
     give_up           misses followed by `answer` / responses
     tries, waits      per response
     solved            right answers / responses
+    foreign           tries with other numbers than the question's / tries
     """
     rows = [asdict(trace) for trace in traces]
     total = {key: sum(row[key] for row in rows) for key in asdict(Trace())}
@@ -126,10 +132,11 @@ def trace_rates(traces: Iterable[Trace]) -> dict[str, float]:
         "tries": share("tries", responses),
         "waits": share("waits", responses),
         "solved": share("solved", responses),
+        "foreign": share("foreign_tries", total["tries"]),
     }
 
 
-def _parts(words: list[str]) -> list[tuple[list[str], str]]:
+def parts_of(words: list[str]) -> list[tuple[list[str], str]]:
     """(words, what follows) up to each `wait` or the first `answer`; "" at the end."""
     parts: list[tuple[list[str], str]] = []
     current: list[str] = []
@@ -147,6 +154,7 @@ def _parts(words: list[str]) -> list[tuple[list[str], str]]:
 def _count_try(counts: dict[str, int], found: Try, ending: str, task: Task) -> None:
     hit = found.result == task.columns["target"]
     counts["tries"] += 1
+    counts["foreign_tries"] += found.numbers != tuple(task.columns["numbers"])
     counts["equations"] += found.equations
     counts["correct_equations"] += found.correct_equations
     counts["hits" if hit else "misses"] += 1

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,17 @@ _ONE_THREAD = {
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One run of a sweep: its config, its folder, and the command that repeats it."""
+    """One run of a sweep: its config, its folder, and the command that repeats it.
+
+    With a `notebook`, that is what trains; the executed copy lies beside the folder.
+    """
 
     config: Config
     folder: Path
     command: tuple[str, ...]
+    notebook: Path | None = None
+    how: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    """Parameters of the notebook that are no part of the config."""
 
     @property
     def log(self) -> Path:
@@ -158,6 +164,8 @@ def _start(run: SweepRun) -> subprocess.Popen[bytes]:
         "config": run.config.to_dict(),
         "output": str(run.folder),
         "command": run.command,
+        "notebook": run.notebook and str(run.notebook),
+        "how": run.how,
     }
     with run.log.open("wb") as log:
         child = subprocess.Popen(
@@ -203,9 +211,15 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _train_one() -> None:
+def _run_one() -> None:
     """The child: one run, described on the standard input."""
     job = json.load(sys.stdin)
+    if job["notebook"]:
+        from rlnotes.matrix import execute
+
+        parameters = {**job["config"], **job["how"]}
+        execute(Path(job["notebook"]), parameters, Path(job["output"]))
+        return
     sys.argv = job["command"]  # meta.json tells how to repeat the run
 
     from rlnotes.training import train
@@ -214,4 +228,4 @@ def _train_one() -> None:
 
 
 if __name__ == "__main__":
-    _train_one()
+    _run_one()

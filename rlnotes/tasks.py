@@ -10,7 +10,7 @@ import random
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
@@ -139,7 +139,7 @@ def stable_hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def draw(pool: list[Item], count: int, rng: random.Random) -> list[Item]:
+def draw(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
     """`count` items without repetition; past the pool's size, whole further rounds."""
     drawn: list[Item] = []
     while len(drawn) < count:
@@ -311,21 +311,40 @@ def load_task(name: str, **options: Any) -> TaskSet:
     "addition", "subtraction", "multiplication" (operands 1…9), the same with
     "-2digit" (10…99) or "-r1" (in R1-Zero's template), "scratch-addition", the search
     lab's "search" (3 numbers), "search-easy" (2), "search-hard" (4) and "search-all"
-    (all three), or "reasoning_gym/<dataset>", whose `options` are the dataset's own:
-    load_task("reasoning_gym/chain_sum", min_terms=2).
+    (all three); "reasoning_gym/<dataset>", whose `options` are the dataset's own:
+    load_task("reasoning_gym/chain_sum", min_terms=2); "gsm8k", "math", "hub/<id>" or
+    "file/<path>" (`rlnotes.hub_tasks`). Options may stand in the name, so that a YAML
+    file can give them: "reasoning_gym/countdown?min_numbers=3&max_numbers=3".
     Raises ValueError on an unknown name or on options that the task does not have.
     """
+    from rlnotes.hub_tasks import HUB_TASKS, load_dataset_task
     from rlnotes.search_task import SEARCH_TASKS, AllSearchTasks
 
-    family, _, dataset = str(name).partition("/")
+    name, _, query = str(name).partition("?")
+    options = {**_read_options(query), **options}
+    family, _, dataset = name.partition("/")
+    if name in HUB_TASKS or family in ("hub", "file"):
+        return load_dataset_task(name, **options)
     if family == "reasoning_gym":
         from rlnotes.gym_tasks import ReasoningGym
 
         return ReasoningGym(dataset, **options)
     tasks = _TASKS | SEARCH_TASKS | {"search-all": AllSearchTasks()}
     if name not in tasks:
-        known = ", ".join([*sorted(tasks), "reasoning_gym/<dataset>"])
+        families = ("hub/<id>", "file/<path>", "reasoning_gym/<dataset>")
+        known = ", ".join([*sorted({*tasks, *HUB_TASKS}), *families])
         raise ValueError(f"name: unknown task {name!r}; known: {known}")
     if options:
         raise ValueError(f"options: {name!r} takes none, got {sorted(options)}")
     return tasks[name]
+
+
+def _read_options(query: str) -> dict[str, Any]:
+    """`min_numbers=3&split=train` as {"min_numbers": 3, "split": "train"}."""
+    options: dict[str, Any] = {}
+    for word in filter(None, query.split("&")):
+        name, equals, value = word.partition("=")
+        if not equals or not name or name in options:
+            raise ValueError(f"task: expected option=value, once each, got {word!r}")
+        options[name] = int(value) if value.isdecimal() else value
+    return options

@@ -90,6 +90,15 @@ def unbounded_punishment(accuracies, lengths, limit, cache):
     return 2 * accuracies - 1 + ((limit - cache - lengths) / cache).clamp(max=0)
 
 
+def not_english(text):
+    return rlnotes.language_consistency_reward(completions=[text])[0] < 1
+
+
+def without_limit(right, cut, english, num_generations, per_prompt):
+    rows = enumerate(zip(right, cut, english, strict=True))
+    return [i for i, (r, c, e) in rows if r == 1 and not c and e == 1]
+
+
 def unequal_rewards(rewards, num_generations):
     return rlnotes.informative_groups(rewards, num_generations, rule="std")
 
@@ -105,6 +114,13 @@ def unequal_rewards(rewards, num_generations):
         ("grpo-4", lambda m, length: m / m.sum(), "changed the weights"),
         ("grpo-4", lambda m, length: m / length, "rows times"),
         ("grpo-5", one_sided_clip, "each row has one"),
+        ("r1-1", not_english, "throughout is not mixed"),
+        ("r1-1", lambda text: any(c > "z" for c in text), "throughout is not mixed"),
+        ("r1-2", lambda r, cut, e, g, k: [i for i in range(6) if r[i]], "row 1"),
+        ("r1-2", without_limit, "right without a limit"),
+        ("r1-3", lambda answers, x: (answers.count(x) / len(answers), 1.0), "majority"),
+        ("r1-4", lambda epsilon: (1 + epsilon, 1 - epsilon), "never negative"),
+        ("r1-4", lambda epsilon: (1 + epsilon, 0.0), "below 1 − ε"),
         ("dapo-1", lambda p, high: (1 + high) * p, "none goes above 1"),
         ("dapo-1", lambda p, high: p + high, "× p_old"),
         ("dapo-2", lambda p, g: g / (1 - p**g), "all wrong"),

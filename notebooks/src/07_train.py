@@ -69,6 +69,31 @@ soft_punish_cache = None
 length_limit = None
 eval_steps = None
 eval_samples = 8
+# the other fields of Config
+temperature = None
+warmup_steps = None
+adam_beta2 = None
+weight_decay = None
+max_grad_norm = None
+delta = None
+importance_sampling_level = None
+kl_gradient = None
+multi_objective_aggregation = None
+conditioned_reward = None
+condition_on = None
+mask_truncated_completions = None
+max_resample_times = None
+critic = None
+gamma = None
+lam = None
+vf_coef = None
+cliprange_value = None
+whiten_advantages = None
+kl_coef = None
+save_steps = None
+# how the run is made, not what it is
+engine = "rlnotes"  # or "trl"
+resume = False  # go on with an interrupted run of the same config
 
 # %% [markdown]
 # Papermill injects whatever it is given, and only warns when a name is unknown. We
@@ -78,7 +103,8 @@ eval_samples = 8
 # %%
 from rlnotes.algorithms import config_from_notebook
 
-config = config_from_notebook(globals())
+_how = ("engine", "resume")
+config = config_from_notebook({k: v for k, v in globals().items() if k not in _how})
 config
 
 # %%
@@ -88,13 +114,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
-from rlnotes import figures
+from rlnotes import engines, figures
 from rlnotes.evaluation import answer_held_out, split_gain
 from rlnotes.policies import load_policy
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.run_folders import run_name, runs_folder
 from rlnotes.tasks import load_task
-from rlnotes.training import train
 
 figures.use_style()
 print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
@@ -135,6 +160,8 @@ print(
 
 # %%
 model = load_policy(config.policy)
+if engine == "trl" and torch.cuda.is_available():
+    model.model.to("cuda")  # where TRL's trainer takes it
 print(f"{model.name}: {model.num_parameters / 1e6:.1f} M parameters on {model.device}")
 before = answer_held_out(model, task_set, config)
 
@@ -200,12 +227,14 @@ def report(row):
 
 # %%
 start = time.perf_counter()
-result = train(
+result = engines.train(
     config,
+    engine=engine,
     policy=model,
     task=task_set,
     output=folder,
-    overwrite=True,
+    overwrite=not resume,
+    resume=resume,
     progress=False,
     on_step=report,
 )

@@ -1,0 +1,322 @@
+"""TRL's `GRPOTrainer` with what it lacks: dynamic sampling, whole prompts, GDPO Eq 8.
+
+TRL generates, scores log-probs, computes the loss, steps and distributes. Ours is what
+lies between: which groups make the batch, their advantages, and which rows make an
+update. One private method is overridden, `_prepare_inputs`; RELIED_ON lists what it
+reads and calls, and a test holds their sources against a recorded digest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from transformers import TrainerCallback
+from trl import GRPOTrainer
+
+from rlnotes.algorithms import Config
+from rlnotes.batches import Batch, group_advantages, paid_rewards, score
+from rlnotes.engines.trl_sampling import (
+    Completion,
+    as_output,
+    as_rollouts,
+    question_rows,
+)
+from rlnotes.policies import Policy
+from rlnotes.rewards import get_accuracy_reward
+from rlnotes.rollouts import Rollouts, sample_informative
+from rlnotes.shaping import informative_groups, overlong_filter
+from rlnotes.tasks import TaskSet
+from rlnotes.training import build_rewards
+from rlnotes.updates import mini_batch_weights
+
+TESTED_VERSION = "1.16.0"
+_PER_TOKEN = ("entropy", "kl", "cispo_clip_ratio")
+_CLIPPED = tuple(f"clip_ratio/{name}_mean" for name in ("low", "high", "region"))
+RELIED_ON = (
+    "_prepare_inputs",
+    "_generate",
+    "_generate_and_score_completions",
+    "_calculate_rewards",
+    "_compute_loss",
+    "training_step",
+    "log",
+)
+
+
+class NotesTrainer(GRPOTrainer):
+    """A `GRPOTrainer` whose batches, advantages and updates are those of our loop.
+
+    `args` come from `trl_config.to_trl_kwargs(config)`; the dataset's rows are the
+    questions of each step in order. Every process holds the whole batch of rollouts as
+    token ids on the CPU, so all of them choose the same groups without a vote.
+    """
+
+    args: Any  # TRL's stubs know less of these than its code
+    optimizer: Any
+    num_generations: Any
+    _logs: dict[str, Any]
+
+    def __init__(
+        self, config: Config, task: TaskSet, policy: Policy, **arguments: Any
+    ) -> None:
+        self.config, self.task = config, task
+        self.batch: Batch | None = None
+        """The rollouts of the step under way, of all processes."""
+        self.num_completions = 0
+        """Sampled so far over all processes, resampled ones included."""
+        self._tokens: list[float] = []  # of each forward pass since the last log
+        self._pad_id: int = policy.tokenizer.pad_token_id
+        super().__init__(
+            model=policy.model,
+            processing_class=policy.tokenizer,
+            reward_funcs=list(build_rewards(config, task)),
+            **arguments,
+        )
+        self.add_callback(IdleUpdates())
+
+    @property
+    def step(self) -> int:
+        """The batch of rollouts under way, from 1; TRL counts updates."""
+        return self.state.global_step // self.config.updates_per_step + 1
+
+    def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
+        """All of them: our AdamW decays norms and biases as well."""
+        return [name for name, _ in model.named_parameters()]
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: Any = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Linear warm-up by steps, the first one at 1 / warmup_steps, then constant."""
+        if self.lr_scheduler is None:
+            updates, warmup = self.config.updates_per_step, self.config.warmup_steps
+
+            def share(update: int) -> float:
+                return min(1.0, (update // updates + 1) / warmup) if warmup else 1.0
+
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer, share
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        """The rows of this forward pass; where a step begins, its rollouts first.
+
+        TRL shuffles rows between mini-batches, which tears groups apart; ours are whole
+        prompts in a new order each pass, the order of `updates.update`.
+        """
+        per_pass = self.args.steps_per_generation
+        position = self._step % (per_pass * self.num_iterations)
+        if position == 0:
+            self._collect(generation_batch)
+        if position % per_pass == 0:
+            self._parts = self._cut()
+        part, tokens = self._parts[position % per_pass]
+        self._tokens.append(tokens)
+        return part
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """TRL's log; its means over forward passes become means over tokens.
+
+        TRL weighs every pass alike, however few tokens it holds: an entropy or a KL
+        would depend on `per_device_train_batch_size` and the number of processes.
+        """
+        metrics: Any = self._metrics["train"]
+        tokens, total = self._tokens, sum(self._tokens)
+        by_token = self.config.importance_sampling_level == "token"
+        for name in (*_PER_TOKEN, *(_CLIPPED if by_token else ())):
+            if name in metrics and total > 0:
+                pairs = zip(metrics[name], tokens, strict=True)
+                metrics[name] = [sum(x * n for x, n in pairs if n) / total]
+        self._tokens = []
+        super().log(logs, start_time)
+
+    # ------------------------------------------------------------ rollouts
+
+    def _collect(self, rows: list[dict[str, Any]]) -> None:
+        """Questions → rollouts → rewards → advantages, over all processes."""
+        start = time.perf_counter()
+        config = self.config
+        kept, costs = self._metrics["train"], dict[str, float]()
+        self._metrics["train"] = defaultdict(list)  # what TRL notes of each attempt
+        rollouts = self._chosen(rows, costs)
+        self._metrics["train"] = kept
+        self._scored = self._score(rollouts)
+        names = self.reward_func_names
+        # TRL has gathered them, in the order of the processes
+        columns = [torch.tensor(list(self._logs["rewards"][name])) for name in names]
+        rewards = torch.stack(columns, 1)
+        advantages = group_advantages(paid_rewards(rewards, config), config)
+        self._logs["advantages"].clear()
+        self._logs["advantages"].extend(advantages.tolist())
+        mask = rollouts.completion_mask
+        if config.mask_truncated_completions:
+            mask = overlong_filter(mask, rollouts.truncated)
+        self.batch = Batch(rollouts, rewards, advantages, mask)
+        costs["step_time/rollout"] = time.perf_counter() - start
+        for name, value in costs.items():
+            kept[name].append(value)
+        seed = config.seed * 1_000_003 + self.step
+        self._orders = torch.Generator().manual_seed(seed)
+
+    def _chosen(self, rows: list[dict[str, Any]], costs: dict[str, float]) -> Rollouts:
+        """The rollouts of the step: one batch, or informative groups of several."""
+        config = self.config
+        if not config.dynamic_sampling:
+            return self._sample(rows)
+        seen: list[Tensor] = []
+
+        def sample_and_judge(attempt: int) -> tuple[Rollouts, Tensor]:
+            rollouts = self._sample(rows if attempt == 0 else self._further(attempt))
+            accuracies = score(rollouts, [get_accuracy_reward(self.task.verify)])[:, 0]
+            seen.append(accuracies)
+            return rollouts, informative_groups(accuracies, config.num_generations)
+
+        rollouts, account = sample_informative(
+            sample_and_judge,
+            config.num_prompts,
+            max_resample_times=config.max_resample_times,
+        )
+        costs |= {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
+        costs["dynamic_sampling/accuracy"] = float(torch.cat(seen).mean())
+        return rollouts
+
+    def _further(self, attempt: int) -> list[dict[str, Any]]:
+        """This process's rows of a further batch: the questions our loop would draw."""
+        config = self.config
+        stream = self.step * 1000 + attempt
+        tasks = self.task.sample(config.num_prompts, seed=config.seed, step=stream)
+        rows = question_rows(tasks, config.num_generations)
+        return [rows[i] for i in self._own(len(rows))]
+
+    def _sample(self, rows: list[dict[str, Any]]) -> Rollouts:
+        """Completions of every process's rows, by whatever TRL generates with."""
+        prompt_ids, ids, _, texts, logps, *_ = self._generate(
+            [row["prompt"] for row in rows]
+        )
+        self._has_logps = logps is not None
+        logps = logps if self._has_logps else [None] * len(ids)
+        parts = zip(rows, prompt_ids, ids, texts, logps, strict=True)
+        gathered = gather_object([Completion(*part) for part in parts])
+        self.num_completions += len(gathered)
+        return as_rollouts(
+            gathered,
+            num_generations=self.num_generations,
+            end_ids=[*self.eos_token_ids, self._pad_id],
+        )
+
+    def _score(self, rollouts: Rollouts) -> dict[str, Any]:
+        """TRL's tensors of this process's rows: it is shown the chosen completions.
+
+        They were counted when they were sampled, so the token count is put back.
+        """
+        rows = self._own(len(rollouts))
+        tasks = [rollouts.tasks[i // self.num_generations] for i in rows]
+        output = as_output(rollouts, rows, with_logps=self._has_logps)
+        tokens = self.state.num_input_tokens_seen
+        self.rollout_func = lambda prompts, trainer: output
+        try:
+            scored = self._generate_and_score_completions(question_rows(tasks, 1))
+        finally:
+            self.rollout_func = None
+        self.state.num_input_tokens_seen = tokens
+        self._metrics["train"]["num_tokens"] = [tokens]
+        if self.config.steps_per_generation > 1:  # any row may be needed anywhere
+            scored = {name: self._gathered(name, x) for name, x in scored.items()}
+        return scored
+
+    def _own(self, rows: int) -> range:
+        """The rows of a whole batch that are this process's, a contiguous part."""
+        share = rows // self.accelerator.num_processes
+        start = self.accelerator.process_index * share
+        return range(start, start + share)
+
+    def _gathered(self, name: str, value: Tensor) -> Tensor:
+        """One of TRL's tensors from all processes, widened to the widest."""
+        if value.dim() == 0 or self.accelerator.num_processes == 1:
+            return value
+        if value.dim() > 1:
+            pad = self._pad_id if name.endswith("_ids") else 0
+            value = self.accelerator.pad_across_processes(
+                value, dim=1, pad_index=pad, pad_first=name.startswith("prompt_")
+            )
+        return self.accelerator.gather(value)
+
+    # ------------------------------------------------------------ updates
+
+    def _cut(self) -> list[tuple[dict[str, Any], float]]:
+        """This process's forward passes of one pass over the batch, in their order.
+
+        With each the tokens that all processes hold in theirs at the same time.
+        """
+        config = self.config
+        order = torch.randperm(config.num_prompts, generator=self._orders).tolist()
+        if config.steps_per_generation == 1:
+            order = sorted(order)
+        size = config.num_prompts // config.steps_per_generation
+        parts: list[tuple[dict[str, Any], float]] = []
+        for start in range(0, config.num_prompts, size):
+            parts += self._forward_passes(order[start : start + size])
+        return parts
+
+    def _forward_passes(self, groups: list[int]) -> list[tuple[dict[str, Any], float]]:
+        """One update's rows of this process, cut to the size of a forward pass.
+
+        TRL divides a token sum by `num_items_in_batch` / steps_per_generation; the
+        tokens of this very update are what belongs there, not their average.
+        """
+        assert self.batch is not None
+        config, mini = self.config, self.batch.select(groups)
+        tokens = mini.loss_mask.sum()
+        advantages = mini.advantages
+        if config.loss_type == "dapo_prompt":
+            # loss(c·Â) = c·loss(Â): each group's weight, as the token mean lacks it
+            advantages = advantages * mini_batch_weights(mini, config).amax(1) * tokens
+        size = config.num_generations
+        own = self._own(len(groups) * size)
+        rows = torch.tensor([groups[i // size] * size + i % size for i in own])
+        if config.steps_per_generation == 1:
+            rows = rows - own.start  # only its own rows are here
+        device, micro = self.accelerator.device, self.args.per_device_train_batch_size
+        shares = mini.loss_mask.sum(1).view(self.accelerator.num_processes, -1, micro)
+        held = shares.sum((0, 2)).tolist()
+        cuts = zip(rows.split(micro), torch.tensor(own).split(micro), held, strict=True)
+        return [
+            (
+                {
+                    **{
+                        name: x[r.to(device)] if x.dim() else x
+                        for name, x in self._scored.items()
+                    },
+                    "advantages": advantages[i].to(device),
+                    "num_items_in_batch": tokens.to(device)
+                    * config.steps_per_generation,
+                },
+                float(count),
+            )
+            for r, i, count in cuts
+        ]
+
+
+class IdleUpdates(TrainerCallback):
+    """A batch without any signal must not move the weights by momentum alone.
+
+    As in `updates.step_optimizers`: AdamW passes over parameters without a gradient.
+    Sharded gradients (FSDP, ZeRO-3) are left alone, since one process sees a part only.
+    """
+
+    def on_pre_optimizer_step(
+        self, args: Any, state: Any, control: Any, **given: Any
+    ) -> None:
+        """Drop gradients that are zero everywhere."""
+        model = given["model"]
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if any(hasattr(g, "full_tensor") or bool(g.any()) for g in gradients):
+            return
+        model.zero_grad(set_to_none=True)

@@ -1,0 +1,63 @@
+"""The final answer in a text that reasons: found without evaluating, in linear time."""
+
+from __future__ import annotations
+
+import re
+
+from rlnotes.tasks import last_number
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+_ANSWER_BLOCK = re.compile(r"<answer>([^<]*)</answer>")
+# What may stand around a number that is still that number: "\\$1{,}234.50\\text{ a day}".
+_TEXT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}")
+_DRESS = re.compile(r"\\[$%!,;: ]|[$%]|\^\s*\{?\s*\\circ\s*\}?|\\(?:left|right)")
+_DIGITS = re.compile(r"\d[\d,.]*")
+_TAIL = 10_000  # characters: an answer stands at the end
+
+
+def final_answer(text: str, template: str) -> str | None:
+    """The final answer of a completion, as it is written; None without one.
+
+    "boxed": inside the last \\boxed{…}, or None if its brace is never closed. "r1": the
+    only <answer> block, of that the box if it has one.
+    """
+    if template == "r1":
+        blocks = _ANSWER_BLOCK.findall(text)
+        if len(blocks) != 1:
+            return None
+        boxed = _last_box(blocks[0])
+        return blocks[0].strip() if boxed is None else boxed
+    return _last_box(text[-_TAIL:])
+
+
+def _last_box(text: str) -> str | None:
+    """Content of the last \\boxed{…}, braces balanced, or of `\\boxed 5`."""
+    start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
+    opened = _BOX.match(text, start) if start >= 0 else None
+    if opened is None:
+        return None
+    rest, depth = text[opened.end() :], 0
+    if not rest.startswith("{"):
+        return rest.split()[0].rstrip(".$") if rest.split() else None
+    for i, character in enumerate(rest):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return rest[1:i].strip()
+    return None
+
+
+def plain_number(text: str) -> str | None:
+    """The number that a short answer is, in the form of `last_number`; else None.
+
+    "\\$1{,}234", "$ 1234 $", "1234 \\text{ dollars}", "x = 1234" → "1234". An answer
+    with another number, a fraction, a power or a command in it is none: "\\sqrt{2}".
+    """
+    bare = _DRESS.sub(" ", _TEXT.sub(r" \1 ", text.replace("{,}", ",")))
+    if any(mark in bare for mark in "\\^/{}*") or len(_DIGITS.findall(bare)) != 1:
+        return None
+    return last_number(bare)
+
+
+def without_spaces(text: str) -> str:
+    """The text without white space: how two spellings of one formula vote together."""
+    return "".join(text.split())

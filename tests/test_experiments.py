@@ -1,0 +1,119 @@
+"""The experiments' shared stages, and what is recorded of them."""
+
+import importlib
+import json
+import sys
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+import rlnotes as rl
+
+ROOT = rl.project_folder()
+RECORDED = ROOT / "data" / "experiments"
+STAGES = {
+    "r1_pipeline": 7,  # base, zero, dev1, dev2, dev3, r1, the ablation
+    "distillation": 1 + 2 * 2 * 3,  # teacher; students x writers x sizes
+    "length_limit": 2,
+}
+
+
+@pytest.fixture
+def stages(monkeypatch, tmp_path):
+    """experiments/stages.py with folders of its own and a batch of 32 for GRPO."""
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    monkeypatch.setenv("RLNOTES_RUNS", str(tmp_path / "runs"))
+    module = importlib.import_module("stages")
+    small = yaml.safe_load((ROOT / module.GRPO).read_text()) | {
+        "generation_batch_size": 32,
+        "per_device_train_batch_size": 32,
+        "max_steps": 1,
+        "eval_samples": 1,
+    }
+    (tmp_path / "grpo.yaml").write_text(yaml.safe_dump(small))
+    monkeypatch.setattr(module, "GRPO", tmp_path / "grpo.yaml")
+    monkeypatch.setattr(module, "DATA", tmp_path / "data")
+    yield module
+    for name in ("stages", *STAGES):
+        sys.modules.pop(name, None)
+
+
+def weights(policy):
+    return torch.cat([p.detach().flatten() for p in policy.model.parameters()])
+
+
+def test_a_stage_trains_a_copy_and_is_done_once(stages):
+    one = stages.Stages("some", seed=3)
+    base = rl.load_policy("search-base")
+    before = weights(base)
+    first = one.reinforce("zero", base)
+    assert torch.equal(weights(base), before)
+    assert not torch.equal(weights(first), before) and first.name == "zero"
+    record = rl.load_run(one.records / "zero")
+    assert record.config["policy"] == "search-base" and record.config["seed"] == 3
+    written = (one.records / "zero" / "meta.json").stat().st_mtime_ns
+    again = stages.Stages("some", seed=3).reinforce("zero", base)
+    assert torch.equal(weights(again), weights(first)) and again.name == "zero"
+    assert (one.records / "zero" / "meta.json").stat().st_mtime_ns == written
+
+
+def test_reinforcement_after_tuning_moves_the_tuned_weights(stages):
+    one = stages.Stages("some", seed=0)
+    base = rl.load_policy("search-base")
+    answers = one.ask(base, "search", prompts=8, num_generations=1, step=1)
+    tuned = one.fine_tune("dev1", base, answers)
+    trained = one.reinforce("dev2", tuned)
+    for a, b in ((base, tuned), (tuned, trained)):
+        assert not torch.equal(weights(a), weights(b))
+    assert rl.load_run(one.records / "dev2").config["policy"] == "dev1"
+
+
+def test_the_length_experiment_from_end_to_end(stages, monkeypatch, tmp_path):
+    module = importlib.import_module("length_limit")
+    monkeypatch.setattr(module, "STEPS", 1)
+    monkeypatch.setattr(stages, "measure", lambda policy: {"search": 0.5})
+    module.run_seed(0)
+    table = pd.read_csv(tmp_path / "data" / "length_limit" / "seed0.csv")
+    assert list(table["stage"]) == ["kept", "raised"]
+    assert list(table["max_completion_length"]) == [40, 128]
+    for name in ("before", "kept", "raised"):
+        run = rl.load_run(tmp_path / "data" / "length_limit" / "seed0" / name)
+        assert run.config["max_completion_length"] == (128 if name == "raised" else 40)
+        longest = run.metrics["completions/max_length"].max()
+        assert longest <= run.config["max_completion_length"]
+
+
+def test_descriptions_by_hand(stages):
+    from rlnotes.curation import Response
+
+    task = rl.load_task("search").task([5, 6, 9], 20)
+    miss, hit = "5 * 6 = 30 - 9 = 21 ? 20", "5 + 6 = 11 + 9 = 20 ? 20"
+    rows = [
+        Response(task, f"{miss} wait {hit} answer + +", 26, 1.0, False),
+        Response(task, f"{miss} 等 {miss} wait {hit} answer + +", 65, 1.0, True),
+    ]
+    found = stages.describe(rows)
+    assert found["language_consistency"] == pytest.approx((1 + 2 / 3) / 2)
+    assert (found["english"], found["readable"], found["short"]) == (0.5, 0.5, 0.5)
+    assert (found["waits"], found["mean_length"]) == (1.5, 45.5)
+
+
+@pytest.mark.parametrize("experiment", STAGES)
+def test_five_seeds_are_recorded_with_every_stage(experiment):
+    for seed in range(5):
+        table = pd.read_csv(RECORDED / experiment / f"seed{seed}.csv")
+        assert len(table) == table["stage"].nunique() == STAGES[experiment]
+        assert set(table["seed"]) == {seed}
+        rates = table[["search-easy", "search", "search-hard", "readable", "short"]]
+        assert ((rates >= 0) & (rates <= 1)).all(axis=None)
+
+
+def test_records_come_from_committed_code():
+    metas = sorted(RECORDED.glob("*/seed*/*/meta.json"))
+    assert len(metas) == 5 * (4 + 1 + 3)
+    for path in metas:
+        meta = json.loads(path.read_text())
+        assert meta["status"] == "finished" and not meta["dirty"]
+        assert meta["command"].split()[0] in {f"{name}.py" for name in STAGES}
