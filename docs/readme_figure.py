@@ -12,7 +12,7 @@ from rlnotes.statistics import at_equal, metric_bands, stratified_bootstrap
 
 ROOT = Path(__file__).parent.parent
 SEARCH = str(ROOT / "data" / "runs" / "*_search_search-base_seed*")
-PIPELINE = ROOT / "data" / "experiments" / "r1_pipeline"
+EXPERIMENTS = ROOT / "data" / "experiments"
 SCRATCH = str(ROOT / "data" / "runs" / "*_scratch-addition_tiny_seed*")
 SMOLLM2 = str(ROOT / "data" / "runs" / "grpo_multiplication_smollm2-135m_seed*")
 NAMES = {"ppo": "PPO", "grpo": "GRPO", "dr_grpo": "Dr. GRPO", "dapo": "DAPO"}
@@ -77,16 +77,31 @@ def search_rows() -> list[str]:
 
 def pipeline_rows() -> list[str]:
     """A row for each stage of R1's pipeline in miniature: mean and 95 % interval."""
-    tables = [pd.read_csv(path) for path in sorted(PIPELINE.glob("seed*.csv"))]
     rows = []
-    for stage, group in pd.concat(tables).groupby("stage", sort=False):
+    for stage, group in _stages("r1_pipeline").groupby("stage", sort=False):
         spread = group["search"].nunique() > 1  # the base is one for all seeds
         cells = [
-            str(stratified_bootstrap(group[key])) if spread else f"{group[key][0]:.2f}"
+            str(stratified_bootstrap(group[key]))
+            if spread
+            else f"{group[key].iloc[0]:.2f}"
             for key in ("search", "search-easy", "search-hard", "english")
         ]
         lengths = [_spread(group[key], digits=1) for key in ("mean_length", "waits")]
         rows.append("| " + " | ".join([str(stage), *cells, *lengths]) + " |")
+    return rows
+
+
+def distillation_rows() -> list[str]:
+    """A row for each student: SFT on a teacher's answers, on its own, and RL."""
+    stages, rows = _stages("distillation"), []
+    last = stages[stages["examples"] > 1024].groupby(["student", "writer"])
+    answers = {key: group.sort_values("seed")["search"] for key, group in last}
+    for student in ("search-base", "search-control"):
+        runs = load_runs(ROOT / "data" / "runs" / f"grpo_search_{student}_seed*")
+        trained = runs[runs["step"] == runs["step"].max()]
+        cells = [answers[student, "teacher"], answers[student, student], trained[KEY]]
+        shown = [str(stratified_bootstrap(values)) for values in cells]
+        rows.append("| " + " | ".join([f"`{student}`", *shown]) + " |")
     return rows
 
 
@@ -130,11 +145,19 @@ def smollm2_rows() -> list[str]:
     return rows
 
 
+def _stages(experiment: str) -> pd.DataFrame:
+    """The stage tables of all seeds of an experiment."""
+    paths = sorted((EXPERIMENTS / experiment).glob("seed*.csv"))
+    return pd.concat(map(pd.read_csv, paths))
+
+
 def _spread(values: pd.Series, digits: int = 2) -> str:
     return f"{values.mean():.{digits}f} ± {values.std():.{digits}f}"
 
 
+TABLES = (search_rows, pipeline_rows, distillation_rows, smollm2_rows, scratch_rows)
+
 if __name__ == "__main__":
     main()
-    for table in (search_rows, pipeline_rows, smollm2_rows, scratch_rows):
+    for table in TABLES:
         print("\n".join([*table(), ""]))
