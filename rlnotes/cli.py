@@ -154,10 +154,12 @@ def _report(runs: Sequence[Any], failed: dict[str, str], command: str) -> int:
 def size(arguments: argparse.Namespace) -> int:
     """`rlnotes size`: memory and work of a run, computed from its shapes."""
     from rlnotes.algorithms import load_config
-    from rlnotes.sizing import describe, estimate, load_shape
+    from rlnotes.model_shapes import load_shape
+    from rlnotes.sizing import describe, estimate
 
     config = load_config(arguments.config, **parse_overrides(arguments.overrides))
-    options = {"engine": arguments.engine, "prompt_length": arguments.prompt_length}
+    names = ("engine", "prompt_length", "held_out")
+    options = {name: getattr(arguments, name) for name in names}
     sizes = estimate(config, load_shape(config.policy), **options)
     print(describe(config, sizes, limit_gb=arguments.memory))
     return 0
@@ -331,6 +333,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--engine", choices=("rlnotes", "trl"), default="rlnotes")
     command.add_argument("--memory", type=float, metavar="GB", help="what there is")
     command.add_argument("--prompt-length", type=int, default=256, metavar="TOKENS")
+    command.add_argument("--held-out", type=int, default=128, metavar="QUESTIONS")
     command = add(pretrain, "pretrain a base policy of the search lab")
     command.add_argument("--output", type=Path, metavar="DIR", help="new folder")
     _add_parameters(command)
@@ -353,7 +356,9 @@ def _add_reflect(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--step-field", default="step", metavar="FIELD")
     command.add_argument(
-        "--baseline", metavar="FILE", help="completions of the untrained policy"
+        "--baseline",
+        metavar="FILE",
+        help="completions of the untrained policy (else: those at step 0)",
     )
     command.add_argument(
         "--benefit",

@@ -122,10 +122,11 @@ def reflect(
 ) -> Report:
     """Count reflection in JSONL files of completions and in the untrained policy's.
 
-    `words` is a name of `WORD_LISTS`, a file, or a WordList. `benefit` adds layer 3,
-    needs a verdict in each record (`correct`, or `rewards.accuracy_reward`) and a
-    `baseline`. Raises what `load_words` and `count_reflection` raise, and ValueError
-    for `benefit` without a baseline.
+    `words` is a name of `WORD_LISTS`, a file, or a WordList. Without a `baseline` the
+    responses at step 0 are the untrained policy's, if there are any. `benefit` adds
+    layer 3, needs a verdict in each record (`correct`, `accuracy`, or
+    `rewards.accuracy_reward`) and a `baseline`. Raises what `load_words` and
+    `count_reflection` raise, and ValueError for `benefit` without a baseline.
     """
     if benefit and baseline is None:
         raise ValueError("benefit compares with the untrained policy: give a baseline")
@@ -145,7 +146,8 @@ def reflect(
         )
 
     first = None if baseline is None else count([baseline])
-    return Report(word_list, count(paths), first)
+    counted = count(paths)
+    return Report(word_list, counted, first or counted.untrained)
 
 
 def _benefit_rows(benefit: Benefit) -> list[dict[str, Any]]:

@@ -121,13 +121,13 @@ class Flips:
 
 
 def is_right(record: Mapping[str, Any]) -> bool | None:
-    """`correct` of a record, or else its `rewards.accuracy_reward`: 1 or 0.
+    """`correct` of a record, its `accuracy`, or `rewards.accuracy_reward`: 1 or 0.
 
     None where there is neither or another value: part of a reward is no verdict.
     """
     rewards = record.get("rewards")
     reward = rewards.get("accuracy_reward") if isinstance(rewards, Mapping) else None
-    value = record.get("correct", reward)
+    value = record.get("correct", record.get("accuracy", reward))
     verdict = isinstance(value, int | float) and value in (0, 1)
     return bool(value) if verdict else None
 

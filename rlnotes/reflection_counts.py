@@ -154,6 +154,13 @@ class Counted:
         """Training steps in order; responses without one are only in `total`."""
         return sorted(step for step in self.by_step if step is not None)
 
+    @property
+    def untrained(self) -> Counted | None:
+        """What was counted at step 0, before any training; None without such a step."""
+        if 0 not in self.by_step:
+            return None
+        return Counted({0: self.by_step[0]}, self.reading, None)
+
 
 def count_reflection(
     paths: Iterable[str | os.PathLike[str]],

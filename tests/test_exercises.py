@@ -80,6 +80,17 @@ def only_the_first(rewards, k, on, threshold):
     )
 
 
+def substrings(text, words):
+    return {word: text.lower().count(word) for word in words if word in text.lower()}
+
+
+def over_responses(problems, reflected, right):
+    sides = [
+        [g for w, g in zip(reflected, right, strict=True) if w == x] for x in (0, 1)
+    ]
+    return sum(sides[1]) / len(sides[1]) - sum(sides[0]) / len(sides[0])
+
+
 def zero_one_with_punishment(accuracies, lengths, limit, cache):
     return accuracies + rlnotes.soft_overlong_punishment(
         lengths, max_completion_len=limit, soft_punish_cache=cache
@@ -121,6 +132,11 @@ def unequal_rewards(rewards, num_generations):
         ("r1-3", lambda answers, x: (answers.count(x) / len(answers), 1.0), "majority"),
         ("r1-4", lambda epsilon: (1 + epsilon, 1 - epsilon), "never negative"),
         ("r1-4", lambda epsilon: (1 + epsilon, 0.0), "below 1 − ε"),
+        ("aha-1", lambda t, w: {x: t.count(x) for x in w if x in t}, "any case"),
+        ("aha-1", substrings, "whole words"),
+        ("aha-2", lambda words, length: (words * length, words / length), "5 / 17"),
+        ("aha-3", over_responses, "in one way only"),
+        ("aha-4", lambda trace: trace.hits_answered / trace.hits, "blind"),
         ("dapo-1", lambda p, high: (1 + high) * p, "none goes above 1"),
         ("dapo-1", lambda p, high: p + high, "× p_old"),
         ("dapo-2", lambda p, g: g / (1 - p**g), "all wrong"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rlnotes.cli import main
 from rlnotes.reflection import Report, reflect
+from rlnotes.reflection_benefit import is_right
 from rlnotes.reflection_counts import MAX_STEPS, Counts, count_reflection, rates
 from rlnotes.reflection_records import Reading, Response, read_responses
 from rlnotes.reflection_words import load_words
@@ -420,3 +421,23 @@ def test_benefit_that_was_not_counted_is_refused(files):
     for baseline in (None, count_reflection([untrained], R1)):
         with pytest.raises(ValueError, match="benefit was not counted"):
             Report(R1, counted, baseline).benefit()
+
+
+def test_step_0_is_the_untrained_policy_unless_a_baseline_is_given(tmp_path):
+    rows = [{"step": 0, "completion": "7"}, {"step": 9, "completion": "wait wait 7"}]
+    both = write(tmp_path / "both", rows)
+    table = reflect([both], words="search").table()
+    assert table["part"].tolist() == ["step", "step", "all", "baseline"]
+    assert table["per_response"].tolist() == [0, 2, 1, 0]
+    other = write(tmp_path / "other", [{"completion": "wait"}])
+    given = reflect([both], words="search", baseline=other).table()
+    assert given["per_response"].iloc[-1] == 1
+    late = write(tmp_path / "late", rows[1:])
+    assert reflect([late], words="search").baseline is None
+
+
+def test_a_record_of_the_lab_has_its_verdict_in_accuracy():
+    assert is_right({"accuracy": 1.0}) is True
+    assert is_right({"accuracy": 0.0, "rewards": {"accuracy_reward": 1.0}}) is False
+    assert is_right({"accuracy": 0.5}) is None
+    assert is_right({"correct": 0, "accuracy": 1}) is False
