@@ -24,12 +24,17 @@ env: $(STAMP)  ## make .venv if there is none and install the pinned packages
 run: env  ## fetch the model, execute the notebooks in order, write runs/<time>/
 	$(BIN)/rlnotes run $(if $(NB),--only $(NB))
 
+# Two processes, a file each; the two longest notebooks first, or one ends alone.
+PARALLEL := -n 2 --dist loadfile
+LONGEST  := notebooks/07_train.ipynb notebooks/03_deepseek_r1.ipynb
+
 test: env  ## unit tests, then every notebook with its outputs compared
-	$(BIN)/python -m pytest -m "not slow" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests
 	rm -rf build/test-runs
-	RLNOTES_RUNS="$(CURDIR)/build/test-runs" TQDM_DISABLE=1 $(BIN)/python -m pytest \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
-	  $(if $(NB),$(NB:%=notebooks/%.ipynb),notebooks)
+	OMP_NUM_THREADS=1 RLNOTES_RUNS="$(CURDIR)/build/test-runs" TQDM_DISABLE=1 \
+	  $(BIN)/python -m pytest $(PARALLEL) \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 \
+	  $(if $(NB),$(NB:%=notebooks/%.ipynb),$(LONGEST) notebooks)
 
 check: env  ## format, lint, types, and notebooks equal to their sources
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ from rlnotes.tasks import last_number
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _ANSWER_BLOCK = re.compile(r"<answer>([^<]*)</answer>")
-# What may stand around a number that is still that number: "\\$1{,}234.50\\text{ a day}".
+# What may stand around a number: "\\$1{,}234.50\\text{ a day}" is one still.
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}")
 _DRESS = re.compile(r"\\[$%!,;: ]|[$%]|\^\s*\{?\s*\\circ\s*\}?|\\(?:left|right)")
 _DIGITS = re.compile(r"\d[\d,.]*")

@@ -54,7 +54,7 @@ def equal_answers(answer: str, reference: str) -> bool:
 
 
 def _ask(question: str) -> bool:
-    """One line to the child, one line back; none comes from a child that was stopped."""
+    """One line to the child, one back; none comes from a child that was stopped."""
     child = _children.get(os.getpid())
     if child is None or child.poll() is not None:
         child = _children[os.getpid()] = _start()

@@ -11,8 +11,9 @@ A file such as
       fast: {learning_rate: 3.0e-6}
     engine: trl                           # optional: default rlnotes
 
-gives `<output>/<config>_<override>/<run>/` with the record of every run and the executed
-notebook beside it. As in a sweep, the command is its own continuation.
+gives `<output>/<config>_<override>/<run>/` with the record of every run, and beside it
+the executed notebook `<run>.ipynb`. As in a sweep, the command is its own
+continuation.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def _names(key: str, value: Any) -> list[str]:
 
 def _seeds(value: Any) -> list[int]:
     """`0-4`, 3 or [0, 1] as a list of seeds."""
-    return parse_seeds(",".join(map(str, value if isinstance(value, list) else [value])))
+    return parse_seeds(
+        ",".join(map(str, value if isinstance(value, list) else [value]))
+    )
 
 
 def _overrides(value: Any) -> dict[str, dict[str, Any]]:

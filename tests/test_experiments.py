@@ -117,3 +117,18 @@ def test_records_come_from_committed_code():
         meta = json.loads(path.read_text())
         assert meta["status"] == "finished" and not meta["dirty"]
         assert meta["command"].split()[0] in {f"{name}.py" for name in STAGES}
+
+
+def test_our_loop_and_trl_learn_alike():
+    """The same config in both engines: 95 % intervals over five seeds overlap."""
+    key = "eval/sampled_accuracy"
+    pattern = "grpo_search_search-base_seed*"
+    theirs = rl.load_runs(str(RECORDED / "trl_engine" / pattern))
+    ours = rl.load_runs(str(ROOT / "data" / "runs" / pattern))
+    assert theirs["seed"].nunique() == ours["seed"].nunique() == 5
+    bands = [rl.metric_bands(runs, key).set_index("step") for runs in (theirs, ours)]
+    for step in (0, 10, 20, 30, 40):
+        (low_a, high_a), (low_b, high_b) = (
+            band.loc[step, ["low", "high"]] for band in bands
+        )
+        assert low_a <= high_b and low_b <= high_a, step

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from rlnotes import math_answers
 from rlnotes.cli import main
+from rlnotes.dataset_rows import reference_answer
 from rlnotes.final_answers import final_answer, plain_number
-from rlnotes.hub_tasks import DatasetTask, reference_answer
+from rlnotes.hub_tasks import DatasetTask
 from rlnotes.math_answers import equal_answers
 from rlnotes.rewards import get_accuracy_reward
 from rlnotes.tasks import Task, load_task
@@ -71,7 +72,9 @@ def test_the_prompt_asks_for_a_box_and_the_answer_is_the_final_one():
     )
     (message,) = tasks[0].prompt
     assert message["content"].startswith(tasks[0].columns["question"])
-    assert message["content"].endswith("within \\boxed{}.") and message["role"] == "user"
+    assert (
+        message["content"].endswith("within \\boxed{}.") and message["role"] == "user"
+    )
 
 
 def test_r1_zeros_template_is_plain_text_without_a_hint():
@@ -173,10 +176,10 @@ def test_data_without_rows_or_answers_are_refused(write, tmp_path):
     with pytest.raises(ValueError, match="no question is left"):
         load_task(write(row, name="one.jsonl"))
     empty = write({"question": "q", "answer": None}, name="none.jsonl")
-    with pytest.raises(ValueError, match="no answer in 'answer' .* is there"):
+    with pytest.raises(ValueError, match="no answer in 'answer' of .* can be read"):
         load_task(empty)
     words = write({"question": "q", "answer": "blue"}, name="words.jsonl")
-    with pytest.raises(ValueError, match="is a number; the first is 'blue'"):
+    with pytest.raises(ValueError, match="read as a number; the first is 'blue'"):
         load_task(words, verifier="number")
 
 

@@ -51,7 +51,9 @@ def write(policy_folder, tmp_path):
 
 
 def folders(path, output=Path("out")):
-    return [str(run.folder.relative_to(output)) for run in plan_matrix(path, output=output)]
+    return [
+        str(run.folder.relative_to(output)) for run in plan_matrix(path, output=output)
+    ]
 
 
 def test_the_plan_is_configs_times_seeds_times_overrides(write):
