@@ -13,7 +13,8 @@ from rlnotes.algorithms import (
 )
 
 FOLDER = Path(__file__).parent.parent / "configs"
-CONFIGS = sorted(FOLDER.glob("*.yaml"))
+RECIPE = FOLDER / "r1_zero.yaml"  # GRPO with R1-Zero's rewards: no algorithm of its own
+CONFIGS = sorted({*FOLDER.glob("*.yaml")} - {RECIPE})
 SEARCH_CONFIGS = sorted((FOLDER / "search").glob("*.yaml"))
 
 
@@ -22,6 +23,13 @@ def test_every_algorithm_has_a_config_file_that_loads_and_names_it():
         assert {path.stem for path in paths} == set(ALGORITHMS)
         for path in paths:
             assert load_config(path).algorithm == path.stem
+
+
+def test_r1_zero_is_grpo_with_the_two_rules():
+    config = load_config(RECIPE)
+    assert (config.algorithm, config.task) == ("grpo", "addition-r1")
+    assert config.reward_funcs == ("accuracy_reward", "format_reward")
+    assert config.reward_weights is None and config.beta == 0.001
 
 
 def test_the_search_lab_compares_algorithms_and_nothing_else():

@@ -783,3 +783,22 @@ def test_bfloat16_on_a_cpu_is_evaluated_with_its_own_weights():
     rows = run(config, evaluations=True).metrics
     key = "eval/mean_length"
     assert rows[key].iloc[0] == rows[key].iloc[1] and not math.isnan(rows[key].iloc[0])
+
+
+@pytest.mark.slow
+def test_notebook_07_trains_smollm2_with_trl(tmp_path, monkeypatch):
+    """The whole notebook with engine="trl": the record and the figures of our loop."""
+    from rlnotes.notebook_runner import run_notebook_with_config
+    from rlnotes.provenance import project_folder
+    from rlnotes.recording import load_run
+
+    monkeypatch.setenv("RLNOTES_RUNS", str(tmp_path))
+    notebook = project_folder() / "notebooks" / "07_train.ipynb"
+    parameters = {"engine": "trl", "max_steps": 2, "seed": 3}
+    run_notebook_with_config(notebook, tmp_path / "out.ipynb", parameters)
+    run = load_run(tmp_path / "grpo_multiplication_smollm2-135m_seed3")
+    assert run.meta["status"] == "finished" and run.meta["engine"] == "trl"
+    assert run.metrics["step"].tolist() == [0, 1, 2]
+    accuracy = run.metrics["eval/sampled_accuracy"].dropna()
+    assert len(accuracy) == 2 and 0 < accuracy.iloc[0] < 0.5
+    assert (run.metrics["grad_norm"].dropna() > 0).all()
