@@ -16,6 +16,7 @@ from rlnotes.evaluation import (
 )
 from rlnotes.objectives import policy_loss, value_loss
 from rlnotes.policies import Critic
+from rlnotes.provenance import describe_run, project_folder
 from rlnotes.recording import load_run
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.scoring import packed_logps, per_token_logps
@@ -372,3 +373,26 @@ def test_an_unknown_task_stops_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="task"):
         train(make_config(task="alchemy"), output=tmp_path / "run", progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "dapo", "ppo"])
+def test_a_recorded_run_repeats_from_its_own_config(algorithm):
+    """`rlnotes train --config data/runs/<run>/config.yaml`: the same first steps.
+
+    To the bit on the kind of machine that recorded it, with its versions; elsewhere
+    matrix products are summed in another order.
+    """
+    folder = (
+        project_folder() / "data" / "runs" / f"{algorithm}_search_search-base_seed3"
+    )
+    recorded, here = load_run(folder), describe_run()
+    same = ("cpu", "versions", "threads")
+    now = {**here, "threads": torch.get_num_threads()}
+    different = [name for name in same if recorded.meta[name] != now[name]]
+    if different:
+        pytest.skip(f"recorded with another {different[0]}")
+    config = make_config(**(recorded.config | {"max_steps": 2}))
+    repeated = train(config, progress=False, evaluations=False).metrics
+    for name in ("reward", "entropy", "grad_norm", "loss", "completions/mean_length"):
+        expected = recorded.metrics[name].iloc[1:3].tolist()
+        assert repeated[name].tolist() == expected, name
