@@ -46,12 +46,19 @@ class Checkpoints:
         self._seconds, self._ended = 0.0, time.perf_counter()
 
     def restore(self) -> int:
-        """Bring the learner to the saved step and return it; −1: nothing is saved."""
+        """Bring the learner to the saved step and return it; −1: nothing is saved.
+
+        Raises ValueError for a state that TRL's engine has saved.
+        """
         import torch
 
         state = None if self.record is None else self.record.take_state()
         if state is None:
             return -1
+        if "learner" not in state:
+            raise ValueError(
+                "resume: the run was started by engine='trl', got 'rlnotes'"
+            )
         self.learner.load_state_dict(state["learner"])
         torch.set_rng_state(state["rng"])
         return int(state["step"])

@@ -20,7 +20,13 @@ from rlnotes.algorithms import load_config, make_config
 from rlnotes.cli import main
 from rlnotes.policies import load_policy
 from rlnotes.recording import RunRecorder, load_run
-from rlnotes.resumption import SAVING_SHARE, Checkpoints, check_config, load_state
+from rlnotes.resumption import (
+    SAVING_SHARE,
+    Checkpoints,
+    check_config,
+    load_state,
+    save_state,
+)
 from rlnotes.tasks import ScratchAddition, load_task
 from rlnotes.training import train
 from rlnotes.updates import Learner
@@ -387,6 +393,12 @@ def test_a_record_that_lacks_the_saved_step_is_refused(interrupted, task, tmp_pa
     lines = (interrupted / "metrics.csv").read_text().splitlines(keepends=True)
     (interrupted / "metrics.csv").write_text("".join(lines[:2]))
     with pytest.raises(ValueError, match="has no row of step 2"):
+        run(small("grpo"), tmp_path / "run", task)
+
+
+def test_a_run_of_another_engine_is_refused(interrupted, task, tmp_path):
+    save_state(interrupted, {"step": 2, "checkpoint": "checkpoint-2", "processes": 1})
+    with pytest.raises(ValueError, match="started by engine='trl', got 'rlnotes'"):
         run(small("grpo"), tmp_path / "run", task)
 
 
