@@ -7,8 +7,14 @@ import pandas as pd
 
 from rlnotes.figures import ALGORITHM_COLORS, use_style
 from rlnotes.recording import load_run, load_runs
+from rlnotes.reflection import reflect
 from rlnotes.run_folders import find_runs
-from rlnotes.statistics import at_equal, metric_bands, stratified_bootstrap
+from rlnotes.statistics import (
+    at_equal,
+    metric_bands,
+    paired_difference,
+    stratified_bootstrap,
+)
 
 ROOT = Path(__file__).parent.parent
 SEARCH = str(ROOT / "data" / "runs" / "*_search_search-base_seed*")
@@ -105,6 +111,47 @@ def distillation_rows() -> list[str]:
     return rows
 
 
+def aha_rows() -> list[str]:
+    """R1-Zero in the lab at three steps: mean and 95 % interval over seeds."""
+    tables = []
+    for path in sorted((EXPERIMENTS / "r1_pipeline").glob("zero_seed*.jsonl")):
+        steps = reflect([path], words="search").table().query("part == 'step'")
+        accuracy = pd.read_json(path, lines=True).groupby("step")["accuracy"].mean()
+        tables.append(steps.assign(accuracy=steps["step"].map(accuracy)))
+    runs, rows = pd.concat(tables), []
+    untrained = runs.loc[runs["step"] == 0, "per_response"].mean()
+    runs["growth"] = runs["per_response"] / untrained
+    keys = ["accuracy", "completions/mean_length", "per_response", "growth"]
+    keys += ["per_1000_tokens", "behavior/verification", "superficial"]
+    for step in (0, 20, 80):
+        now = runs[runs["step"] == step]
+        cells = [
+            str(stratified_bootstrap(now[key])) if step else f"{now[key].iloc[0]:.2f}"
+            for key in keys
+        ]
+        rows.append("| " + " | ".join([str(step), *cells]) + " |")
+    return rows
+
+
+def differences() -> list[str]:
+    """The paired differences that the README's text quotes."""
+    arms = {
+        name: load_runs(EXPERIMENTS.glob(f"length_limit/seed*/{name}"))
+        for name in ("kept", "raised")
+    }
+    both = pd.concat(a.assign(algorithm=name) for name, a in arms.items())
+    limit = paired_difference(both[both["step"] == 0], KEY, "raised", "kept")
+    zero = load_runs(str(ROOT / "data" / "runs" / "grpo_addition-r1_*_seed*"))
+    measured = zero.dropna(subset=[KEY])
+    ends = {"after": measured["step"].max(), "before": 0}
+    both = pd.concat(
+        measured[measured["step"] == step].assign(algorithm=name)
+        for name, step in ends.items()
+    )
+    learnt = paired_difference(both, KEY, "after", "before")
+    return [f"+{found.interval}" for found in (limit, learnt)]
+
+
 def scratch_rows() -> list[str]:
     """A row for each algorithm on the scratch task: mean ± std (ddof 1) over seeds."""
     runs, rows = load_runs(SCRATCH), []
@@ -155,7 +202,15 @@ def _spread(values: pd.Series, digits: int = 2) -> str:
     return f"{values.mean():.{digits}f} ± {values.std():.{digits}f}"
 
 
-TABLES = (search_rows, pipeline_rows, distillation_rows, smollm2_rows, scratch_rows)
+TABLES = (
+    search_rows,
+    pipeline_rows,
+    distillation_rows,
+    aha_rows,
+    differences,
+    smollm2_rows,
+    scratch_rows,
+)
 
 if __name__ == "__main__":
     main()

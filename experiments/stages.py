@@ -16,8 +16,8 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,7 @@ import rlnotes as rl
 from rlnotes.curation import Response, is_english, is_readable, sample_responses
 from rlnotes.files import append_text, replace_text
 from rlnotes.language import share_of_words
-from rlnotes.search_traces import analyze, trace_rates
-from rlnotes.sweeps import parse_seeds
+from rlnotes.sweeps import ONE_THREAD, parse_seeds
 
 DATA = rl.project_folder() / "data" / "experiments"
 LEVELS = ("search-easy", "search", "search-hard")
@@ -167,7 +166,8 @@ def measure(policy: rl.Policy) -> dict[str, float]:
 
 def describe(responses: list[Response]) -> dict[str, float]:
     """Language, readability, length and reflection of responses to `search`."""
-    rates = trace_rates(analyze(r.completion, r.task) for r in responses)
+    texts, tasks = zip(*((r.completion, r.task) for r in responses), strict=True)
+    rates = rl.load_task("search").describe(texts, tasks)
     names = ("waits", "repeated", "hits_recognized", "misses_retried", "arithmetic")
     return {
         "language_consistency": _mean(
@@ -198,20 +198,14 @@ def run_seeds(experiment: str, run_seed: Callable[[int], None]) -> int:
 
 
 def _run_processes(seeds: list[int], jobs: int, total: int) -> int:
-    env = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    running: dict[int, subprocess.Popen[bytes]] = {}
-    waiting, failed = list(seeds), 0
-    with tqdm(total=total, initial=total - len(seeds), unit="seed") as bar:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                seed = waiting.pop(0)
-                command = [sys.executable, sys.argv[0], "--seeds", str(seed)]
-                running[seed] = subprocess.Popen(command, env=env)
-            for seed in [s for s, child in running.items() if child.poll() is not None]:
-                failed += running.pop(seed).returncode != 0
-                bar.update()
-            time.sleep(0.5)
-    return int(failed > 0)
+    def run(seed: int) -> int:
+        command = [sys.executable, sys.argv[0], "--seeds", str(seed)]
+        return subprocess.run(command, env={**os.environ, **ONE_THREAD}).returncode
+
+    with ThreadPoolExecutor(jobs) as pool:
+        ends = pool.map(run, seeds)
+        bar = tqdm(ends, total=total, initial=total - len(seeds), unit="seed")
+        return int(any(list(bar)))
 
 
 def _line(response: Response, step: int) -> str:

@@ -25,7 +25,7 @@ from rlnotes.run_folders import partial_folder, run_name, runs_folder
 
 _POLL_SECONDS = 0.2
 # A run is small: a second thread gains little, a second run doubles the throughput.
-_ONE_THREAD = {
+ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -173,7 +173,7 @@ def _start(run: SweepRun) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **ONE_THREAD},
         )
     assert child.stdin is not None
     with suppress(BrokenPipeError), child.stdin:  # it died at once: its log says why

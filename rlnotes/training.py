@@ -129,7 +129,7 @@ def train(
             if evaluations and (due or step == config.max_steps):
                 metrics |= evaluate(policy, task, config)
             log(step, metrics)
-            if record is not None and step in _sample_steps(config.max_steps):
+            if record is not None and step in sample_steps(config.max_steps):
                 record.add_samples(step, sample_records(batch, config))
             if step < config.max_steps:
                 checkpoints.save(step)
@@ -212,6 +212,6 @@ def collect(
     return rollouts, score(rollouts, reward_funcs), costs
 
 
-def _sample_steps(max_steps: int) -> set[int]:
+def sample_steps(max_steps: int) -> set[int]:
     """The steps whose samples are kept: first, each quarter, last."""
     return {1, *(max(1, round(max_steps * k / 4)) for k in (1, 2, 3, 4))}

@@ -18,7 +18,7 @@ from rlnotes.evaluation import evaluate, sample_records, summarize
 from rlnotes.policies import Policy
 from rlnotes.recording import RunRecorder
 from rlnotes.resumption import SAVING_SHARE
-from rlnotes.training import _sample_steps
+from rlnotes.training import sample_steps
 from rlnotes.updates import Learner
 
 _FROM_TRL = ("entropy", "learning_rate")  # measured in the update, not while sampling
@@ -73,7 +73,7 @@ class Recording(TrainerCallback):
         if self.evaluations and (due or step == config.max_steps):
             row |= self._evaluate()
         self._log(step, row)
-        if self.record is not None and step in _sample_steps(config.max_steps):
+        if self.record is not None and step in sample_steps(config.max_steps):
             assert self.trainer.batch is not None
             self.record.add_samples(step, sample_records(self.trainer.batch, config))
         if step < config.max_steps and self._due(step):
