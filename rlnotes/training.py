@@ -21,7 +21,7 @@ from torch import Tensor
 from rlnotes.algorithms import Config
 from rlnotes.batches import prepare, score
 from rlnotes.evaluation import evaluate, sample_records, summarize
-from rlnotes.policies import Critic, Policy, load_policy
+from rlnotes.policies import Critic, Policy, best_device, load_policy
 from rlnotes.recording import RunRecorder
 from rlnotes.resumption import Checkpoints, check_startable
 from rlnotes.rewards import (
@@ -67,7 +67,8 @@ def train(
 
     With `output`, the record (metrics.csv, samples.jsonl, config.yaml, meta.json)
     appears there when the run has finished, whole; `overwrite` lets it replace an
-    earlier one. The given policy is changed in place. `on_step` is called with each
+    earlier one. The given policy is changed in place, where it is; without one,
+    `config.policy` is trained on the GPU if there is one. `on_step` is called with each
     row of metrics. Raises ValueError before anything is written if the config cannot
     run.
 
@@ -86,7 +87,7 @@ def train(
     task = task or load_task(config.task)
     check_budget(config, task)
     reward_funcs = build_rewards(config, task)
-    policy = policy or load_policy(config.policy)
+    policy = policy or load_policy(config.policy).to(best_device())
     torch.manual_seed(config.seed)
     learner = Learner.create(config, policy)
     recorder: RunRecorder | nullcontext[None] = nullcontext()

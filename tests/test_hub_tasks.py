@@ -4,6 +4,9 @@ import json
 import os
 import pickle
 import resource
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlnotes import math_answers
-from rlnotes.cli import main
 from rlnotes.dataset_rows import reference_answer
 from rlnotes.final_answers import final_answer, plain_number
 from rlnotes.hub_tasks import DatasetTask
@@ -199,18 +201,44 @@ def test_a_file_that_is_no_table_is_one_line(tmp_path):
     assert "\n" not in str(error.value) and len(str(error.value)) < 700
 
 
-def test_an_unreachable_hub_is_one_clear_line(monkeypatch, tmp_path, capfd):
-    import datasets.config
-    import huggingface_hub.constants
+NOBODY = {"HF_ENDPOINT": "http://127.0.0.1:9"}  # a port where nothing listens
 
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+def run_elsewhere(*words, cache):
+    """`rlnotes` in a process of its own, whose hub does not answer."""
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    return subprocess.run(
+        [sys.executable, "-m", "rlnotes.cli", *words],
+        env=environment | NOBODY | {"HF_HOME": str(cache)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["task=hub/nobody/nothing", "policy=tiny"], "'nobody/nothing' could not be"),
+        (["task=addition", "policy=nobody/nothing"], "the hub could not give it"),
+    ],
+)
+def test_an_unreachable_hub_is_one_clear_line(tmp_path, words, reason):
     output = tmp_path / "run"
-    words = ["task=hub/nobody/nothing", f"--output={output}", "policy=tiny"]
-    assert main(["train", *words]) == 2
-    out, err = capfd.readouterr()
-    assert err.count("\n") == 1 and "'nobody/nothing' could not be loaded" in err
-    assert "local copy" in err and not list(tmp_path.iterdir())
+    done = run_elsewhere("train", *words, f"--output={output}", cache=tmp_path / "hub")
+    assert done.returncode == 2 and reason in done.stderr
+    assert done.stderr.count("\n") == 1, "a line for every retry"
+    assert not output.exists() and not list(tmp_path.glob("*.partial"))
+
+
+def test_an_unreachable_hub_gives_what_its_cache_has(tmp_path, policy_folder):
+    repository = tmp_path / "hub" / "models--nobody--random"
+    shutil.copytree(policy_folder, repository / "snapshots" / "c0ffee")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("c0ffee")
+    config = tmp_path / "config.yaml"
+    config.write_text("policy: nobody/random\ntask: scratch-addition\n")
+    done = run_elsewhere("size", "--config", str(config), cache=tmp_path)
+    assert done.returncode == 0 and "Retrying" not in done.stderr
 
 
 # --------------------------------------------------------------- reading an answer
