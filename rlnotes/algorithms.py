@@ -70,6 +70,9 @@ class Config:
     max_grad_norm: float = 1.0
     bf16: bool = True
     """Matrix products in bfloat16; the weights stay float32."""
+    full_determinism: bool = False
+    """Deterministic algorithms alone: a GPU repeats a run to the bit, more slowly. A
+    CPU does so anyway."""
 
     loss_type: LossType = "grpo"
     """How token losses become one number: `rlnotes.objectives.token_weights`."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rlnotes.algorithms import Config
 from rlnotes.batches import Batch, reward_weights, score, weighted_sum
+from rlnotes.devices import naming_what_to_lower
 from rlnotes.masking import masked_mean
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward
@@ -71,7 +72,9 @@ def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
 
     A task that can `describe` responses adds its own rates: `eval/search/waits`.
     """
-    answers = answer_held_out(policy, task, config)
+    names = ("eval_samples", "max_completion_length")
+    with naming_what_to_lower(config, "answering held-out questions", *names):
+        answers = answer_held_out(policy, task, config)
     greedy, sampled = answers.greedy, answers.sampled
     accuracy = [get_accuracy_reward(task.verify)]
     right = score(sampled, accuracy)[:, 0].view(-1, config.eval_samples)

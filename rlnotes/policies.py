@@ -96,15 +96,6 @@ class Critic(nn.Module):
         return self.head(hidden_states.to(self.head.weight.dtype)).squeeze(-1)
 
 
-def best_device() -> torch.device:
-    """The accelerator if torch finds one, else the CPU.
-
-    `CUDA_VISIBLE_DEVICES=` (nothing behind it) hides a GPU from torch.
-    """
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return found or torch.device("cpu")
-
-
 def load_policy(name: str) -> Policy:
     """Load `smollm2-135m`, `tiny`, a local folder, or a hub id: float32 on the CPU.
 

@@ -30,8 +30,12 @@ def project_folder() -> Path:
     return here
 
 
-def describe_run(*, command: str | None = None) -> dict[str, Any]:
-    """Commit, command line, versions and machine, without a path of this machine."""
+def describe_run(*, command: str | None = None, device: str = "cpu") -> dict[str, Any]:
+    """Commit, command line, versions and machine, without a path of this machine.
+
+    `gpu` is None unless `device`, the type of what the run is on, is another than a
+    CPU's.
+    """
     return {
         **describe_commit(),
         "command": command or command_line(sys.argv),
@@ -39,7 +43,36 @@ def describe_run(*, command: str | None = None) -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
         "threads": num_threads(),
+        "gpu": None if device == "cpu" else describe_gpu(),
     }
+
+
+def describe_gpu() -> dict[str, Any]:
+    """Name, memory in GB (10⁹ bytes), number and driver of the GPUs that torch sees.
+
+    `runtime` is the CUDA (or ROCm) that torch was built for; what cannot be found out
+    is None.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        found = torch.accelerator.current_accelerator()
+        return {"name": None if found is None else found.type}
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return {
+        "name": properties.name,
+        "memory_gb": round(properties.total_memory / 1e9, 1),
+        "count": torch.cuda.device_count(),
+        "driver": gpu_driver(),
+        "runtime": torch.version.cuda or torch.version.hip,
+    }
+
+
+def gpu_driver() -> str | None:
+    """Version of NVIDIA's driver as `nvidia-smi` gives it; None without one."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    lines = (_output(*command) or "").splitlines()
+    return lines[0].strip() if lines else None
 
 
 def describe_commit() -> dict[str, Any]:
@@ -98,6 +131,14 @@ def num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
+def peak_gpu_memory_mb() -> float | None:
+    """Most memory that torch held on the GPU so far, in MB; None without a GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+
+
 def peak_memory_mb() -> float | None:
     """Largest resident memory of this process so far, in MB (10⁶ bytes)."""
     try:
@@ -114,13 +155,14 @@ def _git(*arguments: str) -> str | None:
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
+    return _output("git", "-C", str(root), *arguments)
+
+
+def _output(*command: str) -> str | None:
+    """What a program prints; None where it is missing, fails or hangs."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *arguments],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=30,
+            command, capture_output=True, text=True, errors="replace", timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from rlnotes.files import append_text, locked, replace_text, whole_lines
-from rlnotes.provenance import describe_run, peak_memory_mb
+from rlnotes.provenance import describe_run, peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.resumption import (
     check_config,
     check_startable,
@@ -53,6 +53,7 @@ from rlnotes.run_folders import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_PEAKS = {"peak_memory_mb": peak_memory_mb, "peak_gpu_memory_mb": peak_gpu_memory_mb}
 _LABELS = ("run", *NAME_PARTS)
 
 
@@ -94,7 +95,7 @@ class RunRecorder:
         self._rows: list[dict[str, Any]] = []
         self._columns = ["step"]
         self._state: dict[str, Any] | None = None
-        self._spent: dict[str, float] = {"seconds": 0.0, "peak_memory_mb": 0.0}
+        self._spent: dict[str, float] = dict.fromkeys(["seconds", *_PEAKS], 0.0)
 
     def __enter__(self) -> Self:
         """Refuse, take up or clear what is there, then write config and provenance."""
@@ -103,7 +104,7 @@ class RunRecorder:
             stack.enter_context(locked(self.partial))
             self._start = time.perf_counter()
             self._meta = {
-                **describe_run(command=self._command),
+                **describe_run(command=self._command, device=self._meta["device"]),
                 **self._meta,
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "resumes": 0,
@@ -213,7 +214,7 @@ class RunRecorder:
         text = (self.partial / "meta.json").read_text(encoding="utf-8")
         now, self._meta = self._meta, json.loads(text)
         changed = differing_provenance(self._meta, now)
-        self._spent = {key: self._meta[key] or 0.0 for key in self._spent}
+        self._spent = {key: self._meta.get(key) or 0.0 for key in self._spent}
         session = {"step": step, "date": now["date"]}
         session |= {name: ours for name, (_, ours) in changed.items()}
         self._meta["resumes"] += 1
@@ -243,13 +244,13 @@ class RunRecorder:
 
     def _write_meta(self, status: str) -> None:
         seconds = self._spent["seconds"] + time.perf_counter() - self._start
-        peak = peak_memory_mb()
+        peaks = {name: measure() for name, measure in _PEAKS.items()}
         meta = {
             **self._meta,
             "status": status,
             "steps": len(self._rows),
             "seconds": round(seconds, 3),
-            "peak_memory_mb": peak and max(self._spent["peak_memory_mb"], peak),
+            **{name: x and max(self._spent[name], x) for name, x in peaks.items()},
         }
         text = json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
         replace_text(self.partial / "meta.json", text)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SAVING_SHARE = 0.05
 """Share of the time that saving may take where `save_steps` leaves it open."""
 _STATE = "state.pt"
-_PROVENANCE = ("commit", "diff_hash", "cpu", "threads")
+_PROVENANCE = ("commit", "diff_hash", "cpu", "threads", "gpu")
 
 
 class Checkpoints:

@@ -178,13 +178,17 @@ def _invert_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
     In two levels where the vocabulary divides, so that few of its sums are running
     ones: the block that holds the id, then the id in the block.
     """
+    if torch.are_deterministic_algorithms_enabled():
+        # CUDA has no deterministic running sum of floats, of integers it has
+        weights, uniforms = (weights.double() * 2.0**40).long(), uniforms.double()
     rows, size = weights.shape
     if size % _BLOCK or size == _BLOCK:
         cumulative = weights.cumsum(-1)
-        return _first_above(cumulative, uniforms * cumulative[:, -1:])[:, 0]
+        target = (uniforms * cumulative[:, -1:]).to(weights.dtype)
+        return _first_above(cumulative, target)[:, 0]
     blocks = weights.view(rows, -1, _BLOCK)
     cumulative = torch.nn.functional.pad(blocks.sum(-1).cumsum(-1), (1, 0))
-    target = uniforms * cumulative[:, -1:]
+    target = (uniforms * cumulative[:, -1:]).to(weights.dtype)
     block = _first_above(cumulative[:, 1:].contiguous(), target)
     inner = blocks[torch.arange(rows, device=weights.device), block[:, 0]].cumsum(-1)
     within = _first_above(inner, target - cumulative.gather(1, block))

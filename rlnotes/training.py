@@ -20,8 +20,13 @@ from torch import Tensor
 
 from rlnotes.algorithms import Config
 from rlnotes.batches import prepare, score
+from rlnotes.devices import (
+    best_device,
+    deterministic_algorithms,
+    naming_what_to_lower,
+)
 from rlnotes.evaluation import evaluate, sample_records, summarize
-from rlnotes.policies import Critic, Policy, best_device, load_policy
+from rlnotes.policies import Critic, Policy, load_policy
 from rlnotes.recording import RunRecorder
 from rlnotes.resumption import Checkpoints, check_startable
 from rlnotes.rewards import (
@@ -37,6 +42,10 @@ from rlnotes.rollouts import Rollouts, generate_rollouts, sample_informative
 from rlnotes.shaping import informative_groups
 from rlnotes.tasks import TaskSet, load_task
 from rlnotes.updates import Learner, update
+
+# what memory grows with, the one that changes the run least first
+_SAMPLING = ("generation_batch_size", "max_completion_length")
+_UPDATING = ("per_device_train_batch_size", *_SAMPLING)
 
 
 @dataclass
@@ -70,7 +79,7 @@ def train(
     earlier one. The given policy is changed in place, where it is; without one,
     `config.policy` is trained on the GPU if there is one. `on_step` is called with each
     row of metrics. Raises ValueError before anything is written if the config cannot
-    run.
+    run, RuntimeError that names what to lower when memory runs out.
 
     With `resume`, a run that was killed goes on in its `.partial` folder from the last
     state that `config.save_steps` had it save, to the same bits on the same machine;
@@ -105,7 +114,11 @@ def train(
         if on_step is not None:
             on_step(rows[-1])
 
-    with recorder as record, tqdm(total=config.max_steps, disable=not progress) as bar:
+    with (
+        deterministic_algorithms(config.full_determinism),
+        recorder as record,
+        tqdm(total=config.max_steps, disable=not progress) as bar,
+    ):
         checkpoints = Checkpoints(learner, record, config.save_steps)
         done = checkpoints.restore()
         if record is not None:
@@ -117,10 +130,12 @@ def train(
         bar.update(max(done, 0))
         for step in range(max(done, 0) + 1, config.max_steps + 1):
             start = time.perf_counter()
-            rollouts, rewards, costs = collect(learner, task, reward_funcs, step)
+            with naming_what_to_lower(config, "sampling", *_SAMPLING):
+                rollouts, rewards, costs = collect(learner, task, reward_funcs, step)
             rolled = time.perf_counter()
-            batch = prepare(learner, rollouts, rewards)
-            stats = update(learner, batch, step)
+            with naming_what_to_lower(config, "updating", *_UPDATING):
+                batch = prepare(learner, rollouts, rewards)
+                stats = update(learner, batch, step)
             metrics = {
                 **summarize(learner, batch, task, stats, costs),
                 "step_time": time.perf_counter() - start,

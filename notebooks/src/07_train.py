@@ -91,6 +91,7 @@ cliprange_value = None
 whiten_advantages = None
 kl_coef = None
 save_steps = None
+full_determinism = None
 # how the run is made, not what it is
 engine = "rlnotes"  # or "trl"
 resume = False  # go on with an interrupted run of the same config

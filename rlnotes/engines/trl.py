@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rlnotes.algorithms import Config
+from rlnotes.devices import deterministic_algorithms, naming_what_to_lower
 from rlnotes.engines.tracking import beside_the_run, tracker
 from rlnotes.engines.trl_config import (
     check_expressible,
@@ -86,6 +87,7 @@ def train_with_trl(
     policy = policy or _load(config.policy)
     state.wait_for_everyone()  # the first one writes only when all have looked
     with ExitStack() as stack:
+        stack.enter_context(deterministic_algorithms(config.full_determinism))
         if config.beta > 0 and not loaded:
             stack.enter_context(_reference_on_disk(policy))
         arguments |= {"report_to": tracker(report_to, output)}
@@ -201,7 +203,11 @@ def _run(
         if saved is not None:
             checkpoint = str(folder / _checked_state(saved, trainer))
             trainer.num_completions = saved["num_completions"]
-    trainer.train(resume_from_checkpoint=checkpoint)
+    lower = ("per_device_train_batch_size", "generation_batch_size")
+    with naming_what_to_lower(
+        trainer.config, "training with TRL", *lower, "max_completion_length"
+    ):
+        trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()
     if record is not None:
         shutil.rmtree(record.partial / _CHECKPOINTS, ignore_errors=True)

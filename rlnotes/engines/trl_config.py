@@ -53,6 +53,7 @@ OURS = (
     "algorithm",
     "policy",
     "task",
+    "full_determinism",
     "reward_funcs",
     "conditioned_reward",
     "condition_on",
