@@ -101,7 +101,7 @@ def train(arguments: argparse.Namespace) -> int:
     check_startable(output, config.to_dict(), resume=arguments.resume)
     options: dict[str, Any] = {"output": output, "resume": arguments.resume}
     if arguments.engine == "trl":
-        options |= {"report_to": arguments.report_to, "options": trl_options}
+        options["options"] = trl_options
     _train(config, arguments, options)
     print(f"recorded run: {output}")
     return 0
@@ -109,16 +109,14 @@ def train(arguments: argparse.Namespace) -> int:
 
 def _train(config: Any, arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     """Train with the engine asked for; tensorboard is a hook for our own loop."""
-    from contextlib import nullcontext
-
     from rlnotes import engines
-    from rlnotes.engines.tracking import TensorBoard
+    from rlnotes.engines.tracking import reporter
 
-    hooked = arguments.engine == "rlnotes" and arguments.report_to == "tensorboard"
-    with TensorBoard(options["output"]) if hooked else nullcontext() as board:
-        if hooked:
-            options["on_step"] = board
-        engines.train(config, engine=arguments.engine, **options)
+    if arguments.engine == "trl":
+        engines.train(config, engine="trl", report_to=arguments.report_to, **options)
+        return
+    with reporter(arguments.report_to, options["output"]) as board:
+        engines.train(config, on_step=board, **options)
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -302,7 +300,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--engine", choices=("rlnotes", "trl"), default="rlnotes")
     command.add_argument(
-        "--report-to", metavar="NAME", help="tensorboard; with TRL any of its trackers"
+        "--report-to",
+        metavar="NAME",
+        help="tensorboard (default) or none; TRL has more",
     )
     command.add_argument(
         "--trl",

@@ -16,9 +16,11 @@ import os
 import time
 import zipfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlnotes.algorithms import Config
 from rlnotes.files import read_mapping, replacing, temporary_path, whole_lines
 from rlnotes.run_folders import check_free, partial_folder
 
@@ -105,12 +107,14 @@ def check_startable(
 def check_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Raise ValueError, naming each field, when the run in `folder` has another config.
 
-    A field that an older record does not know counts as None.
+    A field that an older record does not know counts as its default.
     """
     if not (folder / "config.yaml").is_file():  # killed before it was written
         return
-    theirs = read_mapping(folder / "config.yaml")
     ours = {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+    defaults = {field.name: field.default for field in fields(Config)}
+    known = {name: defaults[name] for name in ours if name in defaults}
+    theirs = {**known, **read_mapping(folder / "config.yaml")}
     differences = [
         f"{name} was {theirs.get(name)!r}, is {ours.get(name)!r}"
         for name in {**theirs, **ours}

@@ -1,4 +1,4 @@
-"""The switch for deterministic algorithms, what is said when memory runs out, the GPU."""
+"""Deterministic algorithms as a switch, what is said when memory runs out, the GPU."""
 
 import os
 import subprocess

@@ -727,7 +727,6 @@ def scalars(folder):
 
 
 def test_tensorboard_of_both_engines(tmp_path):
-    pytest.importorskip("tensorboard")
     from rlnotes.cli import main
 
     words = [f"{k}={v}" for k, v in SMALL.items()] + ["max_steps=2"]
@@ -740,6 +739,14 @@ def test_tensorboard_of_both_engines(tmp_path):
         rewards = load_run(output).metrics["reward"].tolist()[1:]
         assert [step for step, _ in found[f"{prefix}reward"]] == [1, 2]
         assert [v for _, v in found[f"{prefix}reward"]] == pytest.approx(rewards)
+
+
+def test_our_loop_refuses_a_tracker_that_it_has_not(tmp_path, capsys):
+    from rlnotes.cli import main
+
+    words = ["train", "--report-to", "wandb", "--output", str(tmp_path / "run")]
+    assert main(words) == 2 and list(tmp_path.iterdir()) == []
+    assert "report_to must be one of" in capsys.readouterr().err
 
 
 def test_engine_on_the_command_line(tmp_path, capsys):

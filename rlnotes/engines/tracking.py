@@ -1,6 +1,6 @@
 """TRACKERS: TensorBoard for our own loop, an `on_step` hook; where TRL's writes.
 
-with TensorBoard(folder) as board:
+with reporter("tensorboard", folder) as board:
     train(config, output=folder, on_step=board)
 tensorboard --logdir runs/tensorboard
 """
@@ -11,9 +11,12 @@ import contextlib
 import importlib.util
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from rlnotes.validation import check_choice
 
 
 def tensorboard_folder(output: str | Path) -> Path:
@@ -61,8 +64,20 @@ class TensorBoard:
             self._writer.close()
 
 
+def reporter(
+    report_to: str | None, output: str | Path
+) -> AbstractContextManager[TensorBoard | None]:
+    """The `on_step` hook of our own loop that `report_to` asks for; "none" gives None.
+
+    Raises ValueError for another tracker: TRL's engine has more of them.
+    """
+    name = tracker(report_to, output)
+    check_choice("report_to", name, ("tensorboard", "none"))
+    return TensorBoard(output) if name == "tensorboard" else contextlib.nullcontext()
+
+
 def tracker(report_to: str | None, output: str | Path | None) -> str:
-    """TRL's `report_to`: what is asked for, or tensorboard where it can be."""
+    """What is asked for, or tensorboard where a run is recorded and it is installed."""
     installed = any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX")))
     if report_to == "tensorboard" and not installed:
         raise ValueError(
