@@ -53,6 +53,8 @@ class Config:
     max_completion_length: int = 24
     """Tokens. R1 32,768; DAPO 20,480 (16,384 and a cache of 4,096)."""
     temperature: float = 1.0
+    cache_implementation: Literal["static", None] = None
+    """`static`: one program a token, on a GPU a CUDA graph; TRL's name for its own."""
 
     num_iterations: int = 1
     """Passes over each batch of rollouts, μ (PPO: epochs)."""

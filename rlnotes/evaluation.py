@@ -55,6 +55,7 @@ def answer_held_out(policy: Policy, task: TaskSet, config: Config) -> HeldOut:
             num_generations=1,
             max_completion_length=length,
             temperature=0.0,
+            cache_implementation=config.cache_implementation,
         ),
         generate_rollouts(
             sampler,
@@ -63,6 +64,7 @@ def answer_held_out(policy: Policy, task: TaskSet, config: Config) -> HeldOut:
             max_completion_length=length,
             temperature=config.temperature,
             generator=torch.Generator().manual_seed(0),
+            cache_implementation=config.cache_implementation,
         ),
     )
 

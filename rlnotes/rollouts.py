@@ -18,8 +18,10 @@ from torch import Tensor
 from rlnotes.kv_cache import share_with_group
 from rlnotes.masking import completion_mask_from_ids
 from rlnotes.policies import Policy
+from rlnotes.sampling import draw_tokens
+from rlnotes.static_rollouts import StaticStep, static_columns
 from rlnotes.tasks import Task
-from rlnotes.validation import check_range
+from rlnotes.validation import check_choice, check_range
 
 
 @dataclass
@@ -146,64 +148,6 @@ def encode_prompts(policy: Policy, prompts: Sequence[Any]) -> tuple[Tensor, Tens
     )
 
 
-def draw_tokens(
-    logits: Tensor, temperature: float, uniforms: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids (N,) drawn from softmax(logits / temperature), their log-probs, entropies.
-
-    z = logits / T − max, Z = Σ exp z: log π_i = z_i − log Z, H = log Z − Σ z·exp z / Z;
-    one exponential a logit serves the draw (inverse CDF), log-prob and entropy. logits:
-    (N, V); uniforms: (N,) in [0, 1). Temperature 0 takes the largest, log-prob at 1.
-    """
-    scaled = logits / (temperature or 1.0)
-    # exp(−10⁴) is 0 as exp(−∞) is, but 0·∞ would be NaN
-    shifted = scaled.sub_(scaled.amax(-1, keepdim=True)).clamp_(min=-1e4)
-    weights = shifted.exp()
-    total = weights.sum(-1)
-    if temperature == 0:
-        ids = logits.argmax(-1)
-    else:
-        ids = _invert_cdf(weights, uniforms.to(weights)[:, None])
-    logps = shifted.gather(1, ids[:, None])[:, 0] - total.log()
-    entropies = total.log() - torch.linalg.vecdot(weights, shifted) / total
-    return ids, logps, entropies
-
-
-_BLOCK = 128
-
-
-def _invert_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """First id (N,) whose cumulative weight exceeds `uniforms` (N, 1) of the total.
-
-    In two levels where the vocabulary divides, so that few of its sums are running
-    ones: the block that holds the id, then the id in the block.
-    """
-    if torch.are_deterministic_algorithms_enabled():
-        # CUDA has no deterministic running sum of floats, of integers it has
-        weights, uniforms = (weights.double() * 2.0**40).long(), uniforms.double()
-    rows, size = weights.shape
-    if size % _BLOCK or size == _BLOCK:
-        cumulative = weights.cumsum(-1)
-        target = (uniforms * cumulative[:, -1:]).to(weights.dtype)
-        return _first_above(cumulative, target)[:, 0]
-    blocks = weights.view(rows, -1, _BLOCK)
-    cumulative = torch.nn.functional.pad(blocks.sum(-1).cumsum(-1), (1, 0))
-    target = (uniforms * cumulative[:, -1:]).to(weights.dtype)
-    block = _first_above(cumulative[:, 1:].contiguous(), target)
-    inner = blocks[torch.arange(rows, device=weights.device), block[:, 0]].cumsum(-1)
-    within = _first_above(inner, target - cumulative.gather(1, block))
-    return (block * _BLOCK + within)[:, 0]
-
-
-def _first_above(cumulative: Tensor, target: Tensor) -> Tensor:
-    """Index (N, 1) of the first entry above the target (N, 1), of positive weight.
-
-    Rounding can lift the target to the last entry; then the first that equals it.
-    """
-    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
-    return torch.minimum(torch.searchsorted(cumulative, target, right=True), last)
-
-
 @torch.no_grad()
 def generate_rollouts(
     policy: Policy,
@@ -213,11 +157,15 @@ def generate_rollouts(
     max_completion_length: int,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
+    cache_implementation: str | None = None,
 ) -> Rollouts:
     """Sample `num_generations` completions for every task; temperature 0 is greedy.
 
+    `cache_implementation`: None, or "static" for one program a token, which a GPU
+    replays as a CUDA graph (`static_rollouts`); the same draws but for rounding.
     Raises ValueError for an empty task list or a size or temperature out of range.
     """
+    check_choice("cache_implementation", cache_implementation, (None, "static"))
     check_range("num_generations", num_generations, low=1)
     check_range("max_completion_length", max_completion_length, low=1)
     check_range("temperature", temperature, low=0)
@@ -231,6 +179,7 @@ def generate_rollouts(
         temperature,
         torch.tensor(policy.eos_token_ids, device=policy.device),
         generator,
+        static=cache_implementation == "static",
     )
     ids, logps, entropies = (
         torch.stack(column, 1) for column in zip(*steps, strict=True)
@@ -264,6 +213,8 @@ def _decode(
     temperature: float,
     eos: Tensor,
     generator: torch.Generator | None,
+    *,
+    static: bool,
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Columns (ids, log-probs, entropies), each (N,), until every row has ended."""
     total = prompt_ids.shape[0] * num_generations
@@ -276,9 +227,14 @@ def _decode(
         # head would be multiplied, and copied, once a row
         logits_to_keep=torch.tensor([prompt_ids.shape[1] - 1], device=eos.device),
     )
-    cache = share_with_group(out.past_key_values, num_generations)
     logits = out.logits[:, -1].repeat_interleave(num_generations, 0).float()
     mask = prompt_mask.repeat_interleave(num_generations, 0)
+    if static:
+        cache, room = out.past_key_values, max_completion_length
+        cache.batch_repeat_interleave(num_generations)
+        step = StaticStep(model, cache, mask, room, temperature)
+        return static_columns(step, logits, eos, room, generator)
+    cache = share_with_group(out.past_key_values, num_generations)
     padded = not bool(prompt_mask.all())
     rows = torch.arange(total, device=mask.device)  # those still in the batch
     going = torch.ones_like(rows, dtype=torch.bool)  # those of them without an eos

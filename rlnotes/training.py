@@ -201,6 +201,7 @@ def collect(
             max_completion_length=config.max_completion_length,
             temperature=config.temperature,
             generator=torch.Generator().manual_seed(config.seed * 1_000_003 + stream),
+            cache_implementation=config.cache_implementation,
         )
         learner.num_tokens += rollouts.num_tokens
         learner.num_completions += len(rollouts)

@@ -92,6 +92,7 @@ whiten_advantages = None
 kl_coef = None
 save_steps = None
 full_determinism = None
+cache_implementation = None
 # how the run is made, not what it is
 engine = "rlnotes"  # or "trl"
 resume = False  # go on with an interrupted run of the same config
@@ -116,6 +117,7 @@ import pandas as pd
 import torch
 
 from rlnotes import engines, figures
+from rlnotes.devices import best_device
 from rlnotes.evaluation import answer_held_out, split_gain
 from rlnotes.policies import load_policy
 from rlnotes.rollouts import generate_rollouts
@@ -160,9 +162,7 @@ print(
 # temperature 1, so that we can take the rise apart afterwards.
 
 # %%
-model = load_policy(config.policy)
-if engine == "trl" and torch.cuda.is_available():
-    model.model.to("cuda")  # where TRL's trainer takes it
+model = load_policy(config.policy).to(best_device())
 print(f"{model.name}: {model.num_parameters / 1e6:.1f} M parameters on {model.device}")
 before = answer_held_out(model, task_set, config)
 

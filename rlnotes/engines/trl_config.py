@@ -23,6 +23,7 @@ PASSED = (
     "num_generations",
     "max_completion_length",
     "temperature",
+    "cache_implementation",
     "num_iterations",
     "learning_rate",
     "adam_beta2",
