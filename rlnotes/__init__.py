@@ -106,6 +106,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "metric_bands",
         "at_equal",
         "paired_difference",
+        "wilson_interval",
     ),
     "figures": (
         "use_style",
@@ -124,7 +125,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "reflection_benefit": ("MatchedCounts", "Flips", "compare_with_baseline"),
     "reflection_counts": ("count_reflection", "rates"),
     "reflection": ("reflect",),
-    "reflection_scores": ("detect_behaviors", "detector_scores", "wilson_interval"),
+    "reflection_scores": ("detect_behaviors", "detector_scores"),
     # around it
     "provenance": ("project_folder", "describe_run"),
     "notebook_runner": ("run_notebooks", "run_notebook_with_config"),

@@ -65,7 +65,10 @@ def plan_matrix(path: Path, *, output: Path | None = None) -> list[SweepRun]:
                 if engine == "trl":
                     check_expressible(run.config)
                 how = {"engine": engine, "resume": True}
-                runs[run.folder] = replace(run, notebook=notebook, how=how)
+                command = (*run.command, "--engine", engine)
+                runs[run.folder] = replace(
+                    run, notebook=notebook, how=how, command=command
+                )
     first = next(iter(runs.values()))
     check_parameters(notebook, {**first.config.to_dict(), **first.how})
     return list(runs.values())
@@ -74,12 +77,14 @@ def plan_matrix(path: Path, *, output: Path | None = None) -> list[SweepRun]:
 def execute(notebook: Path, parameters: Mapping[str, Any], folder: Path) -> None:
     """Train by the notebook into `folder`, the executed copy beside it.
 
-    A SIGTERM ends the kernel as Ctrl-C does.
+    A SIGTERM ends the kernel as Ctrl-C does; a copy that was cut short keeps the name
+    `<run>.partial.ipynb`.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["RLNOTES_RUNS"] = str(folder.parent.resolve())
-    executed = folder.with_name(folder.name + ".ipynb")
-    run_notebook_with_config(notebook, executed, parameters)
+    under_way = folder.with_name(folder.name + ".partial.ipynb")
+    run_notebook_with_config(notebook, under_way, parameters)
+    os.replace(under_way, folder.with_name(folder.name + ".ipynb"))
 
 
 def _names(key: str, value: Any) -> list[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.files import read_mapping
+from rlnotes.provenance import command_line
 
 KERNEL = "python3"
 
@@ -76,8 +77,12 @@ def run_notebook(
     """
     import papermill
 
-    quiet = {"PYTHONWARNINGS": "ignore:IProgress not found"}  # no widgets here
-    with _environment({**quiet, **(environment or {})}):
+    variables = {
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # no widgets here
+        "RLNOTES_COMMAND": command_line(sys.argv),
+        **(environment or {}),
+    }
+    with _environment(variables):
         papermill.execute_notebook(
             notebook.resolve(),
             output.resolve(),

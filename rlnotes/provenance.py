@@ -103,11 +103,12 @@ def command_line(argv: Sequence[str]) -> str:
     """A command line without absolute paths: the program by its name, files relative.
 
     A path outside the project keeps its last part only. A notebook's kernel has no
-    command line worth keeping: "notebook".
+    command line worth keeping: what started it (`notebook_runner` says so in
+    RLNOTES_COMMAND), else "notebook".
     """
     program = Path(argv[0]).name if argv and argv[0] else "python"
     if program.startswith("ipykernel"):
-        return "notebook"
+        return os.environ.get("RLNOTES_COMMAND", "notebook")
     return shlex.join([program, *(_relative(argument) for argument in argv[1:])])
 
 

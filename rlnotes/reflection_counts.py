@@ -20,7 +20,7 @@ from rlnotes.reflection_benefit import (
     right_before_reflection,
 )
 from rlnotes.reflection_lab import BEHAVIORS, lab_reflection, search_question
-from rlnotes.reflection_records import Reading, Response, read_responses
+from rlnotes.reflection_records import Reading, RecordedResponse, read_responses
 from rlnotes.reflection_text import folded_behaviors
 from rlnotes.reflection_words import WordList
 
@@ -51,7 +51,7 @@ class Counts:
     wrong: int = 0
     wrong_tokens: int = 0
 
-    def add(self, response: Response, words: WordList) -> Observed:
+    def add(self, response: RecordedResponse, words: WordList) -> Observed:
         """Count one response, and say what was seen in it."""
         folded = response.text.casefold()
         found = words.count_folded(folded)
@@ -70,7 +70,9 @@ class Counts:
             *(getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
         )
 
-    def _add_behaviors(self, response: Response, folded: str) -> dict[str, bool]:
+    def _add_behaviors(
+        self, response: RecordedResponse, folded: str
+    ) -> dict[str, bool]:
         prompt = response.record.get("prompt")
         question = search_question(prompt) if isinstance(prompt, str) else None
         if question is None:
@@ -84,7 +86,7 @@ class Counts:
         self.behaviors.update(name for name, shown in behaviors.items() if shown)
         return behaviors
 
-    def _add_verdict(self, response: Response) -> bool | None:
+    def _add_verdict(self, response: RecordedResponse) -> bool | None:
         right = is_right(response.record)
         self.right += right is True
         self.right_tokens += response.tokens * (right is True)
@@ -118,7 +120,7 @@ class Benefit:
     without_problem: int = 0
 
     def add(
-        self, response: Response, seen: Observed, words: WordList, name: str
+        self, response: RecordedResponse, seen: Observed, words: WordList, name: str
     ) -> None:
         """Count one response; `name` is the field of its completion."""
         if seen.right is None:

@@ -22,7 +22,7 @@ STDIN = "-"
 
 
 @dataclass(frozen=True)
-class Response:
+class RecordedResponse:
     """One completion with its length."""
 
     text: str
@@ -84,7 +84,7 @@ def read_responses(
     step_field: str = "step",
     strict: bool = False,
     progress: bool = False,
-) -> Iterator[Response]:
+) -> Iterator[RecordedResponse]:
     """The responses of a file, or of stdin for `-`; `reading` is counted up.
 
     Blank lines are passed over. Raises ValueError naming the line if `strict` and one
@@ -118,7 +118,7 @@ def parse_line(
     *,
     strict: bool = False,
     source: str = "",
-) -> Response:
+) -> RecordedResponse:
     """The response of one line. Raises BadLineError, counts what is mended."""
     record = _parse_object(_decode(line, reading, strict))
     completion = record.get(field)
@@ -132,8 +132,8 @@ def parse_line(
         reading.bad_step += 1
         step = None
     if _is_number(length) and length >= 0:
-        return Response(text, int(length), True, step, record, source)
-    return Response(text, len(text.split()), False, step, record, source)
+        return RecordedResponse(text, int(length), True, step, record, source)
+    return RecordedResponse(text, len(text.split()), False, step, record, source)
 
 
 def _decode(line: bytes, reading: Reading, strict: bool) -> str:

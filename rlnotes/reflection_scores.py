@@ -7,7 +7,6 @@ bool}}; what to label and how stands in data/labels/README.md.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from rlnotes.reflection_lab import BEHAVIORS, lab_reflection, search_question
 from rlnotes.reflection_text import text_behaviors
 from rlnotes.rewards import completion_text
-from rlnotes.statistics import Interval
+from rlnotes.statistics import wilson_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Behaviors = Mapping[str, bool]
-_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
 
 def detect_behaviors(prompt: object, completion: object) -> dict[str, bool]:
@@ -32,22 +30,6 @@ def detect_behaviors(prompt: object, completion: object) -> dict[str, bool]:
     return (
         text_behaviors(text) if task is None else lab_reflection(text, task).behaviors()
     )
-
-
-def wilson_interval(hits: int, n: int) -> Interval:
-    """Share hits/n with Wilson's 95 % score interval; NaN for n = 0.
-
-    (p + z²/2n ± z·√(p(1 − p)/n + z²/4n²)) / (1 + z²/n): inside [0, 1], and of some
-    width even where all n agree. Raises ValueError unless 0 ≤ hits ≤ n.
-    """
-    if not 0 <= hits <= n:
-        raise ValueError(f"hits must be from 0 to n = {n}, got {hits}")
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    p, z2 = hits / n, _Z * _Z / n
-    middle, half = p + z2 / 2, _Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n))
-    low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
-    return Interval(p, max(min(low, p), 0.0), min(max(high, p), 1.0), n)
 
 
 def detector_scores(

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from rlnotes.recording import RunRecorder
     from rlnotes.updates import Learner
 
-SAVING_SHARE = 0.05
-"""Share of the time that saving may take where `save_steps` leaves it open."""
+_SAVING_SHARE = 0.05  # of the time, where `save_steps` leaves it open
 _STATE = "state.pt"
 _PROVENANCE = ("commit", "diff_hash", "cpu", "threads", "gpu")
 
@@ -78,9 +77,20 @@ class Checkpoints:
         self._seconds = self._ended - start
 
     def _due(self, step: int) -> bool:
-        if self.save_steps is not None:
-            return self.save_steps > 0 and step % self.save_steps == 0
-        return time.perf_counter() - self._ended >= self._seconds / SAVING_SHARE
+        waited = time.perf_counter() - self._ended
+        return save_is_due(self.save_steps, step, waited, self._seconds)
+
+
+def save_is_due(
+    save_steps: int | None, step: int, waited: float, seconds: float
+) -> bool:
+    """Whether to save after `step`, `waited` seconds after a save that took `seconds`.
+
+    Every `save_steps` steps, 0 never; None: when saving takes a twentieth of the time.
+    """
+    if save_steps is not None:
+        return save_steps > 0 and step % save_steps == 0
+    return waited >= seconds / _SAVING_SHARE
 
 
 def check_startable(

@@ -1,4 +1,4 @@
-"""ROLLOUTS with static shapes: every token is the same program, so that a GPU records it
+"""ROLLOUTS with static shapes: every token is the same program; a GPU records it
 once as a CUDA graph and replays it.
 
 A small model on a GPU waits for the CPU that launches its kernels; a replayed graph is

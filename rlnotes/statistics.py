@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _STRATA = ("algorithm", "task", "policy")
 _METHODS = ("t", "percentile")
 _LEVEL = 0.95
+_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -361,3 +362,19 @@ def _check_unique(name: str, table: pd.DataFrame, keys: list[str]) -> None:
             f"{name} must have one row for each of {keys},"
             f" got two for {tuple(twice[keys].to_numpy(object)[0])}"
         )
+
+
+def wilson_interval(hits: int, n: int) -> Interval:
+    """Share hits/n with Wilson's 95 % score interval; NaN for n = 0.
+
+    (p + z²/2n ± z·√(p(1 − p)/n + z²/4n²)) / (1 + z²/n): inside [0, 1], and of some
+    width even where all n agree. Raises ValueError unless 0 ≤ hits ≤ n.
+    """
+    if not 0 <= hits <= n:
+        raise ValueError(f"hits must be from 0 to n = {n}, got {hits}")
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    p, z2 = hits / n, _Z * _Z / n
+    middle, half = p + z2 / 2, _Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n))
+    low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
+    return Interval(p, max(min(low, p), 0.0), min(max(high, p), 1.0), n)

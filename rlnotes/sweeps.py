@@ -214,13 +214,13 @@ def _cores() -> int:
 def _run_one() -> None:
     """The child: one run, described on the standard input."""
     job = json.load(sys.stdin)
+    sys.argv = job["command"]  # meta.json tells how to repeat the run
     if job["notebook"]:
         from rlnotes.matrix import execute
 
         parameters = {**job["config"], **job["how"]}
         execute(Path(job["notebook"]), parameters, Path(job["output"]))
         return
-    sys.argv = job["command"]  # meta.json tells how to repeat the run
 
     from rlnotes.training import train
 

@@ -13,7 +13,7 @@ from rlnotes.cli import main
 from rlnotes.reflection import Report, reflect
 from rlnotes.reflection_benefit import is_right
 from rlnotes.reflection_counts import MAX_STEPS, Counts, count_reflection, rates
-from rlnotes.reflection_records import Reading, Response, read_responses
+from rlnotes.reflection_records import Reading, RecordedResponse, read_responses
 from rlnotes.reflection_words import load_words
 
 R1 = load_words("r1")
@@ -33,7 +33,9 @@ def record(completion, step=1, **columns):
 def counts_of(texts, words=R1):
     counts = Counts()
     for text in texts:
-        counts.add(Response(text, len(text.split()), False, None, {}, ""), words)
+        counts.add(
+            RecordedResponse(text, len(text.split()), False, None, {}, ""), words
+        )
     return counts
 
 

@@ -375,10 +375,9 @@ clip_higher = live(epsilon_high=0.28)
 unbounded = live(epsilon_high=99.0)
 
 
-def paper_curve(axes, figure_name, label, color):
-    """One curve of the DAPO paper, from its vector figure (data/papers/SOURCES.md)."""
-    path = rl.project_folder() / "data/papers" / f"dapo_{figure_name}.csv"
-    table = pd.read_csv(path)
+def plot_paper(axes, figure_name, label, color):
+    """One curve of the DAPO paper, from its vector figure."""
+    table = rl.paper_curve(f"dapo_{figure_name}")
     axes.plot(table["step"], table["y"], color=color, lw=1, label=label)
 
 
@@ -398,8 +397,8 @@ for high, color in ((0.2, BLUE), (0.28, RED)):
     room.plot(p, torch.clamp((1 + high) * p, max=1) - p, color=color, label=f"{high}")
 room.set(xlabel="p_old", ylabel="rise until the clip stops", title="room to rise")
 room.legend(title="ε_high", fontsize=8)
-paper_curve(paper, "fig2b_2", "ε_high .2", BLUE)
-paper_curve(paper, "fig2b_1", "ε_high .28", RED)
+plot_paper(paper, "fig2b_2", "ε_high .2", BLUE)
+plot_paper(paper, "fig2b_1", "ε_high .28", RED)
 paper.set(xlabel="update", ylabel="entropy", ylim=(0, None), title="paper, Figure 2b")
 for runs, label, color in (
     (naive, ".2", BLUE),
@@ -472,7 +471,7 @@ for size, color in ((4, GREEN), (16, BLUE), (64, RED)):
 share_axes.set(xlabel="chance p to be right", ylabel="share of groups kept")
 factor_axes.set(xlabel="chance p to be right", ylabel="sampled per group kept")
 share_axes.legend(fontsize=8)
-paper_curve(paper, "fig3b_1", "", BLUE)
+plot_paper(paper, "fig3b_1", "", BLUE)
 _ = paper.set(xlabel="update", ylabel="prompts all right", title="paper, Fig. 3b")
 
 # %% [markdown]
@@ -558,8 +557,8 @@ print(bill.round(2).T.to_string())
 
 # %%
 figure, (paper, by_update, by_sample) = plt.subplots(1, 3, figsize=(10, 2.7))
-paper_curve(paper, "fig6_2", "without", BLUE)
-paper_curve(paper, "fig6_1", "with", RED)
+plot_paper(paper, "fig6_2", "without", BLUE)
+plot_paper(paper, "fig6_1", "with", RED)
 paper.set(xlabel="update", ylabel="AIME avg@32", title="paper, Figure 6")
 paper.legend(title="dynamic sampling", fontsize=8)
 for runs, color in ((naive, BLUE), (dynamic, RED)):
@@ -655,8 +654,8 @@ for n, (rule, color) in enumerate(rules.items()):
 axes[0, 0].set_xticks(range(4), [f"{n} tokens" for n in lengths.tolist()])
 axes[0, 0].set(ylabel="weight of one token", title="worked group")
 for panel, name in ((axes[0, 1], "4a"), (axes[1, 0], "4b")):
-    paper_curve(panel, f"fig{name}_2", "without", BLUE)
-    paper_curve(panel, f"fig{name}_1", "token-level", RED)
+    plot_paper(panel, f"fig{name}_2", "without", BLUE)
+    plot_paper(panel, f"fig{name}_1", "token-level", RED)
     panel.set(xlabel="update", title=f"paper, Figure {name}")
 axes[0, 1].set_ylabel("entropy")
 axes[1, 0].set_ylabel("mean length, tokens")
@@ -801,8 +800,8 @@ for panel, name, quantity in (
     (axes[0, 1], "5a", "AIME"),
     (axes[1, 0], "5b", "entropy"),
 ):
-    paper_curve(panel, f"fig{name}_1", "without", BLUE)
-    paper_curve(panel, f"fig{name}_2", "with filtering", RED)
+    plot_paper(panel, f"fig{name}_1", "without", BLUE)
+    plot_paper(panel, f"fig{name}_2", "with filtering", RED)
     panel.set(xlabel="update", ylabel=quantity, title=f"paper, Figure {name}")
 for (label, runs), color in zip(variants.items(), (BLUE, RED, GREEN), strict=True):
     our_curve(axes[1, 1], runs, "completions/mean_length", label, color)
@@ -891,7 +890,7 @@ bars.set_yticks(range(6), list(ladder))
 bars.invert_yaxis()
 bars.axvline(47, color="black", lw=0.8, ls="--")
 bars.set(xlabel="AIME 2024 avg@32, ± 2 sampling errors", title="paper, Table 1")
-paper_curve(curves, "fig1_1", "DAPO", RED)
+plot_paper(curves, "fig1_1", "DAPO", RED)
 curves.axhline(47, color="black", lw=0.8, ls="--", label="R1-Zero-Qwen-32B (47)")
 curves.plot([10000], [47], "ks", ms=4)
 curves.set(

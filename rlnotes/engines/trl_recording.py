@@ -17,7 +17,7 @@ from rlnotes.engines.trl_trainer import NotesTrainer
 from rlnotes.evaluation import evaluate, sample_records, summarize
 from rlnotes.policies import Policy
 from rlnotes.recording import RunRecorder
-from rlnotes.resumption import SAVING_SHARE
+from rlnotes.resumption import save_is_due
 from rlnotes.training import sample_steps
 from rlnotes.updates import Learner
 
@@ -141,11 +141,11 @@ class Recording(TrainerCallback):
 
     def _due(self, step: int) -> bool:
         """Whether to save now: the first process's clock decides for all."""
-        every = self.trainer.config.save_steps
-        if every is not None:
-            return every > 0 and step % every == 0
         waited = time.perf_counter() - self._ended
-        answer = [self.record is not None and waited >= self._saving / SAVING_SHARE]
+        every = self.trainer.config.save_steps
+        answer = [
+            self.record is not None and save_is_due(every, step, waited, self._saving)
+        ]
         return bool(broadcast_object_list(answer)[0])
 
 
