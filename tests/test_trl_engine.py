@@ -117,6 +117,7 @@ def test_every_algorithm_is_a_grpo_config_or_refused(algorithm, tmp_path):
 
 
 CHANGED = {
+    "cache_implementation": "static",
     "seed": 7,
     "generation_batch_size": 96,
     "num_generations": 6,
