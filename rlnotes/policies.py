@@ -67,7 +67,12 @@ class Policy:
 
     def clone(self, *, dtype: torch.dtype | None = None) -> Policy:
         """A frozen copy sharing the tokenizer: reference policy or rollout engine."""
-        model = copy.deepcopy(self.model).requires_grad_(False).eval()
+        # deepcopy takes from `memo` what is there: no second copy in the old dtype
+        memo: dict[int, Any] = {}
+        for weight in self.model.parameters():
+            copied = weight.detach().to(dtype or weight.dtype, copy=True)
+            memo[id(weight)] = nn.Parameter(copied, requires_grad=False)
+        model = copy.deepcopy(self.model, memo).requires_grad_(False).eval()
         return Policy(
             model if dtype is None else model.to(dtype), self.tokenizer, self.name
         )

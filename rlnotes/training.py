@@ -125,7 +125,7 @@ def train(
             rows += record.rows
         if done < 0:
             if evaluations:
-                log(0, evaluate(policy, task, config))
+                log(0, evaluate(learner.refreshed_sampler(), task, config))
             checkpoints.save(0)
         bar.update(max(done, 0))
         for step in range(max(done, 0) + 1, config.max_steps + 1):
@@ -143,7 +143,7 @@ def train(
             }
             due = config.eval_steps and step % config.eval_steps == 0
             if evaluations and (due or step == config.max_steps):
-                metrics |= evaluate(policy, task, config)
+                metrics |= evaluate(learner.refreshed_sampler(), task, config)
             log(step, metrics)
             if record is not None and step in sample_steps(config.max_steps):
                 record.add_samples(step, sample_records(batch, config))
@@ -189,13 +189,12 @@ def collect(
     """
     config = learner.config
     seen: list[Tensor] = []
-    if learner.sampler is not learner.policy:
-        learner.sampler.copy_weights_from(learner.policy)
+    sampler = learner.refreshed_sampler()
 
     def sample(attempt: int) -> Rollouts:
         stream = step * 1000 + attempt
         rollouts = generate_rollouts(
-            learner.sampler,
+            sampler,
             task.sample(config.num_prompts, seed=config.seed, step=stream),
             num_generations=config.num_generations,
             max_completion_length=config.max_completion_length,

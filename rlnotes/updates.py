@@ -66,6 +66,12 @@ class Learner:
             learner.optimizers.append(_adamw(learner.critic, rate, config))
         return learner
 
+    def refreshed_sampler(self) -> Policy:
+        """What samples, with the weights that the policy has now."""
+        if self.sampler is not self.policy:
+            self.sampler.copy_weights_from(self.policy)
+        return self.sampler
+
     def autocast(self) -> AbstractContextManager[Any]:
         """bfloat16 matrix products over float32 weights, when the config says so."""
         if not self.config.bf16:
