@@ -1,0 +1,27 @@
+"""Nothing mixes devices: what a GPU would refuse is found without one.
+
+The cases are in `device_cases.py`. They run in a process of their own: a backend is
+registered for good, and transformers, accelerate and TRL would take it for a GPU in
+every other test of the process.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CASES = Path(__file__).parent / "device_cases.py"
+
+
+def test_every_case_passes_on_a_pretend_device():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    own = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    done = subprocess.run(
+        [*command, str(CASES)],
+        cwd=CASES.parent.parent,
+        env=own,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
