@@ -31,7 +31,7 @@ class Batch:
     """One step's rollouts and what the update needs of them, all row-aligned."""
 
     rollouts: Rollouts
-    rewards: Tensor  # (N, K)
+    rewards: Tensor  # (N, K), on the CPU, where they were computed
     advantages: Tensor  # (N,) or (N, T)
     loss_mask: Tensor  # (N, T): the completion mask less what is filtered
     old_per_token_logps: Tensor | None = None  # (N, T); None: one update, ratio 1
@@ -91,7 +91,8 @@ def prepare(learner: Learner, rollouts: Rollouts, rewards: Tensor) -> Batch:
         if learner.critic is not None:
             batch.old_values = predict_values(learner.critic, rollouts)
     if learner.critic is None:
-        batch.advantages = group_advantages(paid_rewards(rewards, config), config)
+        advantages = group_advantages(paid_rewards(rewards, config), config)
+        batch.advantages = advantages.to(mask.device)
     else:
         batch.advantages, batch.returns = critic_advantages(batch, config)
     return batch
@@ -162,11 +163,9 @@ def critic_advantages(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
         assert batch.ref_per_token_logps is not None
         kl = kl_k1(batch.old_per_token_logps, batch.ref_per_token_logps)
     mask = batch.rollouts.completion_mask
+    scores = weighted_sum(paid_rewards(batch.rewards, config), reward_weights(config))
     rewards = kl_penalized_rewards(
-        weighted_sum(paid_rewards(batch.rewards, config), reward_weights(config)),
-        kl,
-        mask,
-        beta=config.kl_coef,
+        scores.to(mask.device), kl, mask, beta=config.kl_coef
     )
     advantages, returns = generalized_advantage_estimation(
         rewards, batch.old_values, mask, gamma=config.gamma, lam=config.lam

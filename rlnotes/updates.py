@@ -213,7 +213,7 @@ def policy_backward(
     objective = TokenObjective(config, batch, weights)
     skip = objective.idle if config.beta == 0 else torch.zeros_like(objective.idle)
     if bool(skip.all()):
-        return 0.0, torch.full(mask.shape, torch.nan)
+        return 0.0, torch.full_like(batch.rollouts.per_token_logps, torch.nan)
     head = plain_head_weight(learner.policy.model)
     hidden = completion_hidden_states(learner.policy.model.base_model, batch.rollouts)
     ids = batch.rollouts.completion_ids[mask]
