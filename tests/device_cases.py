@@ -5,12 +5,15 @@
 
 import copy
 import io
+from contextlib import nullcontext
 
 import pandas.testing
 import pytest
 import torch
 
 from rlnotes.algorithms import make_config
+from rlnotes.devices import deterministic_algorithms
+from rlnotes.policies import load_policy
 from rlnotes.recording import load_run
 from rlnotes.resumption import load_state
 from rlnotes.rollouts import Rollouts, generate_rollouts
@@ -47,7 +50,7 @@ def equal(a, b) -> bool:
 # the device itself
 
 
-def mixtures():
+def refused():
     x, c = torch.randn(3, 3).to(NAME), torch.randn(3, 3)
     index, number = torch.tensor([0, 2, 1]), torch.tensor(1.0)
     return {
@@ -70,6 +73,7 @@ def mixtures():
         "index of the CPU's": lambda: c[index.to(NAME)],
         "indexed values": lambda: x.__setitem__(index, c),
         "masked values": lambda: x.__setitem__(x > 0, c[0]),
+        "running sum": lambda: deterministically(lambda: x.cumsum(0)),
         "attention": lambda: torch.nn.functional.scaled_dot_product_attention(x, x, c),
         "generator": lambda: torch.rand(3, device=NAME, generator=torch.Generator()),
         "generator in place": lambda: x.normal_(generator=torch.Generator()),
@@ -78,10 +82,15 @@ def mixtures():
     }
 
 
-@pytest.mark.parametrize("name", mixtures())
-def test_a_mixture_of_devices_raises(name):
+def deterministically(function):
+    with deterministic_algorithms(True):
+        return function()
+
+
+@pytest.mark.parametrize("name", refused())
+def test_what_cuda_refuses_raises(name):
     with pytest.raises(RuntimeError):
-        mixtures()[name]()
+        refused()[name]()
 
 
 def test_what_cuda_allows_is_allowed():
@@ -97,6 +106,7 @@ def test_what_cuda_allows_is_allowed():
     c.copy_(x)
     assert torch.equal(c[1].cpu(), x[1].cpu()) and c.device.type == "cpu"
     assert equal(c.clamp(max=2.0), torch.where(x > 2, number, x))
+    assert equal(c.gt(0).cumsum(0), deterministically(lambda: x.gt(0).cumsum(0)))
 
 
 def test_views_share_their_numbers():
@@ -240,13 +250,12 @@ TINY = {
     "policy": "random-llama",
     "task": "scratch-addition",
     "bf16": False,
-    "max_steps": 3,
-    "generation_batch_size": 24,
+    "max_steps": 2,
+    "generation_batch_size": 16,
     "num_generations": 4,
     "max_completion_length": 8,
     "learning_rate": 1e-2,
     "critic_learning_rate": 1e-2,
-    "eval_steps": 2,
     "eval_samples": 2,
     "save_steps": 0,
 }
@@ -272,6 +281,7 @@ RUNS = {
         "conditioned_reward": "length_reward",
     },
     "grpo, bfloat16": {"bf16": True},
+    "grpo, deterministic": {"full_determinism": True},
     "dr_grpo": {},
     "dapo": {"soft_punish_cache": 4, "max_resample_times": 2},
     "dapo, micro-batches": {
@@ -281,7 +291,7 @@ RUNS = {
     },
     "gdpo": {"reward_weights": [1.0, 0.5]},
     "ppo": {},
-    "ppo, KL": {"kl_coef": 0.05, "lam": 0.95, "per_device_train_batch_size": 4},
+    "ppo, KL": {"kl_coef": 0.05, "lam": 0.95, "per_device_train_batch_size": 8},
 }
 
 
@@ -314,9 +324,27 @@ def test_a_run_gives_the_cpus_numbers(name, tmp_path):
     pandas.testing.assert_frame_equal(numbers(mine), numbers(theirs), check_exact=True)
     assert record(tmp_path / "cpu") == record(tmp_path / "device")
     assert same_weights(mine, theirs)
+    # every draw was made on the CPU: the device's generator is as train has seeded it
+    seeded = torch.Generator().manual_seed(0).get_state()
+    assert torch.equal(torch.get_device_module(NAME).get_rng_state(), seeded)
     assert load_run(tmp_path / "device").meta["device"] == NAME
     after = cpu.model.state_dict()
     assert not all(torch.equal(before[k], after[k]) for k in after)  # it has learned
+
+
+def test_the_accelerator_is_taken_where_no_policy_is_given(policy_folder):
+    result = run(None, overrides={"policy": str(policy_folder)})
+    assert result.policy.device.type == NAME
+    expected = run(load_policy(str(policy_folder)))
+    assert same_weights(expected, result)
+
+
+def test_a_policy_on_the_device_is_saved(tmp_path):
+    cpu, there = pair(tied=True)
+    there.model.save_pretrained(tmp_path)
+    there.tokenizer.save_pretrained(tmp_path)
+    weights = load_policy(str(tmp_path)).model.state_dict()
+    assert all(equal(w, there.model.state_dict()[k]) for k, w in weights.items())
 
 
 @pytest.mark.parametrize("name", ["grpo, KL", "dapo", "ppo, KL"])
@@ -331,7 +359,9 @@ def test_a_killed_run_goes_on(name, onto, tmp_path):
     assert state["step"] == 1
     weights = state["learner"]["models"][0].values()
     assert {weight.device.type for weight in weights} == {"cpu"}
-    result = run(pair()[onto == NAME], name, **where)
+    moved = nullcontext() if onto == NAME else pytest.warns(match="resume: gpu was")
+    with moved:
+        result = run(pair()[onto == NAME], name, **where)
     assert result.policy.device.type == onto
     assert record(tmp_path / "whole") == record(tmp_path / "killed")
     for a, b in zip(

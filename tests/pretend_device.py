@@ -59,6 +59,9 @@ class PretendTensor(torch.Tensor):
     def tolist(self) -> Any:
         return self.held.tolist()
 
+    def untyped_storage(self) -> torch.UntypedStorage:
+        return self.held.untyped_storage()  # by it transformers finds shared weights
+
     # else torch would move the wrapper and leave `held` behind
     data = property(torch.Tensor.detach)
 
@@ -67,6 +70,7 @@ _COPIES = {_aten.copy_, _aten._to_copy}
 _INDEXING = {_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_impl_}
 # like pointwise operations, these read a number from a CPU tensor without dimensions
 _FILLS = {_aten.masked_fill, _aten.masked_fill_, _aten.index_fill, _aten.index_fill_}
+_NOT_DETERMINISTIC = {_aten.cumsum, _aten.cumsum_, _aten.put_, _aten.histc}
 
 
 def _check(op: Any, args: Any, kwargs: Any) -> None:
@@ -74,6 +78,9 @@ def _check(op: Any, args: Any, kwargs: Any) -> None:
     kind = op.overloadpacket
     if kind in _COPIES:
         return
+    if kind in _NOT_DETERMINISTIC and torch.are_deterministic_algorithms_enabled():
+        if args[0].is_floating_point():
+            raise RuntimeError(f"{op} has no deterministic implementation on {NAME}")
     reads_numbers = torch.Tag.pointwise in op.tags or kind in _FILLS | _INDEXING
     for place, argument in enumerate(op._schema.arguments):
         value = args[place] if place < len(args) else kwargs.get(argument.name)
