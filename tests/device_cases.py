@@ -11,6 +11,7 @@ import pandas.testing
 import pytest
 import torch
 
+from rlnotes import engines
 from rlnotes.algorithms import make_config
 from rlnotes.devices import deterministic_algorithms
 from rlnotes.policies import load_policy
@@ -24,10 +25,10 @@ from rlnotes.scoring import (
     packed_logps,
     per_token_logps,
 )
+from rlnotes.static_rollouts import StaticStep
 from rlnotes.tasks import Task
-from rlnotes.training import train
 from tests.conftest import random_policy
-from tests.pretend_device import NAME, PretendTensor
+from tests.pretend_device import NAME, PretendTensor, graph_recording
 from tests.test_resume import Coin, Killed, raise_at, record
 
 # the device composes attention from products; so does the CPU then
@@ -79,11 +80,23 @@ def refused():
         "generator in place": lambda: x.normal_(generator=torch.Generator()),
         "multinomial": lambda: x.exp().multinomial(1, generator=torch.Generator()),
         "to numpy": lambda: x.numpy(),
+        "recorded reading": lambda: recorded(lambda: float(x[0, 0])),
+        "recorded condition": lambda: recorded(lambda: bool((x > 0).all())),
+        "recorded mask": lambda: recorded(lambda: x[x > 0]),
+        "recorded way to the CPU": lambda: recorded(lambda: x.cpu()),
+        "recorded way back": lambda: recorded(lambda: c.to(NAME)),
+        "recorded constant": lambda: recorded(lambda: torch.tensor([1], device=NAME)),
+        "recorded index": lambda: recorded(lambda: x[index]),
     }
 
 
 def deterministically(function):
     with deterministic_algorithms(True):
+        return function()
+
+
+def recorded(function):
+    with graph_recording():
         return function()
 
 
@@ -106,6 +119,7 @@ def test_what_cuda_allows_is_allowed():
     c.copy_(x)
     assert torch.equal(c[1].cpu(), x[1].cpu()) and c.device.type == "cpu"
     assert equal(c.clamp(max=2.0), torch.where(x > 2, number, x))
+    assert equal(c.double() * 2, recorded(lambda: x.to(torch.float64).mul_(2)))
     assert equal(c.gt(0).cumsum(0), deterministically(lambda: x.gt(0).cumsum(0)))
 
 
@@ -201,7 +215,7 @@ def same_rollouts(mine: Rollouts, theirs: Rollouts) -> bool:
     return mine.texts == theirs.texts and all(equal(a, b) for a, b in tensors)
 
 
-def sample(policy, temperature=1.0):
+def sample(policy, temperature=1.0, **options):
     return generate_rollouts(
         policy,
         PROMPTS,
@@ -209,6 +223,7 @@ def sample(policy, temperature=1.0):
         max_completion_length=80,  # longer than the room of the cache
         temperature=temperature,
         generator=torch.Generator().manual_seed(3),
+        **options,
     )
 
 
@@ -219,6 +234,15 @@ def test_rollouts(kind, temperature):
     assert same_rollouts(mine, theirs)
     if temperature:
         assert len(set(mine.lengths.tolist())) > 3  # rows have left the batch
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_static_rollouts_are_a_graph(kind, monkeypatch):
+    policies, step = pair(kind), StaticStep.__call__
+
+    mine = sample(policies[0], cache_implementation="static")
+    monkeypatch.setattr(StaticStep, "__call__", lambda s: recorded(lambda: step(s)))
+    assert same_rollouts(mine, sample(policies[1], cache_implementation="static"))
 
 
 def test_rollouts_are_selected_and_joined():
@@ -282,6 +306,7 @@ RUNS = {
     },
     "grpo, bfloat16": {"bf16": True},
     "grpo, deterministic": {"full_determinism": True},
+    "grpo, static": {"cache_implementation": "static"},
     "dr_grpo": {},
     "dapo": {"soft_punish_cache": 4, "max_resample_times": 2},
     "dapo, micro-batches": {
@@ -295,11 +320,10 @@ RUNS = {
 }
 
 
-def run(policy, name="grpo", **options):
-    config = make_config(algorithm=name.split(",")[0], **{**TINY, **RUNS[name]})
-    overrides = options.pop("overrides", {})
-    config = make_config(**{**config.to_dict(), **overrides})
-    return train(config, policy=policy, task=Coin(), progress=False, **options)
+def run(policy, name="grpo", overrides=None, **options):
+    values = {**TINY, **RUNS[name], **(overrides or {})}
+    config = make_config(algorithm=name.split(",")[0], **values)
+    return engines.train(config, policy=policy, task=Coin(), progress=False, **options)
 
 
 def numbers(result):
@@ -368,3 +392,20 @@ def test_a_killed_run_goes_on(name, onto, tmp_path):
         whole.policy.model.parameters(), result.policy.model.parameters(), strict=True
     ):
         assert equal(a, b)
+
+
+@pytest.mark.trl
+@pytest.mark.parametrize("name", ["grpo, KL", "dapo, micro-batches", "gdpo"])
+def test_trls_engine_mixes_no_devices(name, monkeypatch):
+    """It draws on the device, so only the number of updates is the CPU's."""
+    import rlnotes.engines.trl
+
+    monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", NAME)
+    monkeypatch.setattr(rlnotes.engines.trl, "has_gpu", lambda: True)
+    result = run(pair()[1], name, engine="trl")
+    assert result.policy.device.type == NAME
+    start = random_policy().model.parameters()
+    moved = zip(start, result.policy.model.parameters(), strict=True)
+    assert not all(equal(a, b) for a, b in moved)
+    trained = result.metrics[result.metrics["step"] > 0]
+    assert trained[["reward", "entropy", "grad_norm", "loss"]].notna().all().all()

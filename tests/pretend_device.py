@@ -71,11 +71,41 @@ _INDEXING = {_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_im
 # like pointwise operations, these read a number from a CPU tensor without dimensions
 _FILLS = {_aten.masked_fill, _aten.masked_fill_, _aten.index_fill, _aten.index_fill_}
 _NOT_DETERMINISTIC = {_aten.cumsum, _aten.cumsum_, _aten.put_, _aten.histc}
+# each makes the CPU wait for the device, to know a number or a shape
+_READS = {_aten._local_scalar_dense, _aten.nonzero, _aten.masked_select, _aten.equal}
+_recording = False
+
+
+@contextmanager
+def graph_recording() -> Iterator[None]:
+    """Within, RuntimeError for what a CUDA graph cannot record: waits and transfers."""
+    global _recording
+    _recording = True
+    try:
+        yield
+    finally:
+        _recording = False
+
+
+def _cannot_be_recorded(kind: Any, args: Any, kwargs: Any) -> bool:
+    if kind in _INDEXING:
+        indices = [index for index in args[1] if index is not None]
+        return any(not _here(i) or i.dtype == torch.bool for i in indices)
+    if kind == _aten.copy_:
+        return _here(args[0]) != _here(args[1])
+    to = kwargs.get("device") if kind == _aten._to_copy else None
+    return kind in _READS or (to is not None and to.type != NAME)
+
+
+def _here(value: Any) -> bool:
+    return isinstance(value, PretendTensor)
 
 
 def _check(op: Any, args: Any, kwargs: Any) -> None:
     """Raise RuntimeError where CUDA would."""
     kind = op.overloadpacket
+    if _recording and _cannot_be_recorded(kind, args, kwargs):
+        raise RuntimeError(f"{op} cannot be recorded in a graph")
     if kind in _COPIES:
         return
     if kind in _NOT_DETERMINISTIC and torch.are_deterministic_algorithms_enabled():
@@ -90,7 +120,7 @@ def _check(op: Any, args: Any, kwargs: Any) -> None:
         for part in tree_flatten(value)[0]:
             if isinstance(part, torch.Generator) and part.device.type != NAME:
                 raise RuntimeError(f"{op}: got a generator of the CPU")
-            if not isinstance(part, torch.Tensor) or isinstance(part, PretendTensor):
+            if not isinstance(part, torch.Tensor) or _here(part):
                 continue
             if written or part.dim() > 0 or not reads_numbers:
                 raise RuntimeError(
@@ -106,7 +136,7 @@ def _run(op: Any, *args: Any, **kwargs: Any) -> Any:
     """Run `op` on what the tensors hold; the results are where CUDA's would be."""
     _check(op, args, kwargs)
     flat, spec = tree_flatten((args, kwargs))
-    on_device = any(isinstance(value, PretendTensor) for value in flat)
+    on_device = any(_here(value) for value in flat)
     if kwargs.get("device") is not None:
         on_device = kwargs["device"].type == NAME
     plain = [_on_cpu(value) for value in flat]
@@ -120,7 +150,7 @@ def _run(op: Any, *args: Any, **kwargs: Any) -> Any:
             value = givers[id(value)]
         elif on_device and isinstance(value, torch.Tensor):
             value = PretendTensor(value)
-        if isinstance(value, PretendTensor) and value.shape != value.held.shape:
+        if _here(value) and value.shape != value.held.shape:
             raise NotImplementedError(f"{op} changes the shape of a {NAME} tensor")
         return value
 
@@ -130,7 +160,7 @@ def _run(op: Any, *args: Any, **kwargs: Any) -> Any:
 def _on_cpu(value: Any) -> Any:
     if isinstance(value, torch.device):
         return torch.device("cpu")
-    return value.held if isinstance(value, PretendTensor) else value
+    return value.held if _here(value) else value
 
 
 @contextmanager
@@ -170,7 +200,7 @@ def _cast(op: Any, *args: Any, **kwargs: Any) -> Any:
     dtype = torch.get_autocast_dtype(NAME)
 
     def low(value: Any) -> Any:
-        if isinstance(value, PretendTensor) and value.dtype == torch.float32:
+        if _here(value) and value.dtype == torch.float32:
             return value.to(dtype)
         return value
 

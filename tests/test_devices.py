@@ -10,14 +10,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CASES = Path(__file__).parent / "device_cases.py"
 
 
-def test_every_case_passes_on_a_pretend_device():
+@pytest.mark.parametrize(
+    "marks", ["not trl", pytest.param("trl", marks=[pytest.mark.trl])]
+)
+def test_every_case_passes_on_a_pretend_device(marks):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     own = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     done = subprocess.run(
-        [*command, str(CASES)],
+        [*command, "-m", marks, str(CASES)],
         cwd=CASES.parent.parent,
         env=own,
         capture_output=True,
