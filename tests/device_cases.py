@@ -220,7 +220,7 @@ def sample(policy, temperature=1.0, **options):
         policy,
         PROMPTS,
         num_generations=4,
-        max_completion_length=80,  # longer than the room of the cache
+        max_completion_length=70,  # longer than the room of the cache
         temperature=temperature,
         generator=torch.Generator().manual_seed(3),
         **options,
@@ -275,7 +275,7 @@ TINY = {
     "task": "scratch-addition",
     "bf16": False,
     "max_steps": 2,
-    "generation_batch_size": 16,
+    "generation_batch_size": 8,
     "num_generations": 4,
     "max_completion_length": 8,
     "learning_rate": 1e-2,
@@ -292,7 +292,7 @@ RUNS = {
         "kl_gradient": "k2",
         "beta": 0.01,
     },
-    "grpo, micro-batches": {"per_device_train_batch_size": 8, "num_iterations": 2},
+    "grpo, micro-batches": {"per_device_train_batch_size": 4, "num_iterations": 2},
     "grpo, filtered": {"mask_truncated_completions": True, "delta": 3.0},
     "grpo, every reward": {
         "reward_funcs": [
@@ -316,7 +316,7 @@ RUNS = {
     },
     "gdpo": {"reward_weights": [1.0, 0.5]},
     "ppo": {},
-    "ppo, KL": {"kl_coef": 0.05, "lam": 0.95, "per_device_train_batch_size": 8},
+    "ppo, KL": {"kl_coef": 0.05, "lam": 0.95, "per_device_train_batch_size": 4},
 }
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "pretend"
@@ -112,12 +111,11 @@ def _check(op: Any, args: Any, kwargs: Any) -> None:
         if args[0].is_floating_point():
             raise RuntimeError(f"{op} has no deterministic implementation on {NAME}")
     reads_numbers = torch.Tag.pointwise in op.tags or kind in _FILLS | _INDEXING
-    for place, argument in enumerate(op._schema.arguments):
-        value = args[place] if place < len(args) else kwargs.get(argument.name)
-        if kind in _INDEXING and argument.name == "indices":
+    for place, (name, written) in enumerate(_arguments(op)):
+        value = args[place] if place < len(args) else kwargs.get(name)
+        if kind in _INDEXING and name == "indices":
             continue  # they may be on the CPU, but what they index may not
-        written = argument.alias_info is not None and argument.alias_info.is_write
-        for part in tree_flatten(value)[0]:
+        for part in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(part, torch.Generator) and part.device.type != NAME:
                 raise RuntimeError(f"{op}: got a generator of the CPU")
             if not isinstance(part, torch.Tensor) or _here(part):
@@ -129,38 +127,56 @@ def _check(op: Any, args: Any, kwargs: Any) -> None:
                 )
 
 
+@functools.cache
+def _arguments(op: Any) -> list[tuple[str, bool]]:
+    """Name of each argument and whether it is written to."""
+    infos = [(a.name, a.alias_info) for a in op._schema.arguments]
+    return [(name, info is not None and info.is_write) for name, info in infos]
+
+
 _random = torch.Generator()  # the device's random numbers are not the CPU's
 
 
 def _run(op: Any, *args: Any, **kwargs: Any) -> Any:
     """Run `op` on what the tensors hold; the results are where CUDA's would be."""
     _check(op, args, kwargs)
-    flat, spec = tree_flatten((args, kwargs))
-    on_device = any(_here(value) for value in flat)
+    given: dict[int, torch.Tensor] = {}
+
+    def unwrap(value: Any) -> Any:
+        if isinstance(value, torch.device):
+            return torch.device("cpu")
+        if not isinstance(value, torch.Tensor):
+            return value
+        held = value.held if _here(value) else value
+        given[id(held)] = value
+        return held
+
+    cpu_args, cpu_kwargs = _each(unwrap, args), _each(unwrap, kwargs)
+    on_device = any(map(_here, given.values()))
     if kwargs.get("device") is not None:
         on_device = kwargs["device"].type == NAME
-    plain = [_on_cpu(value) for value in flat]
-    cpu_args, cpu_kwargs = tree_unflatten(plain, spec)
     with _random_numbers(op):
         result = op(*cpu_args, **cpu_kwargs)
-    givers = {id(inner): outer for inner, outer in zip(plain, flat, strict=True)}
 
     def wrap(value: Any) -> Any:
-        if id(value) in givers:  # changed in place
-            value = givers[id(value)]
+        if id(value) in given:  # changed in place
+            value = given[id(value)]
         elif on_device and isinstance(value, torch.Tensor):
             value = PretendTensor(value)
         if _here(value) and value.shape != value.held.shape:
             raise NotImplementedError(f"{op} changes the shape of a {NAME} tensor")
         return value
 
-    return tree_map(wrap, result)
+    return _each(wrap, result)
 
 
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, torch.device):
-        return torch.device("cpu")
-    return value.held if _here(value) else value
+def _each(function: Callable[[Any], Any], value: Any) -> Any:
+    """`function` of a value, or of everything in a list, tuple or dictionary."""
+    if isinstance(value, dict):
+        return {key: _each(function, part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_each(function, part) for part in value)
+    return function(value)
 
 
 @contextmanager
@@ -205,7 +221,7 @@ def _cast(op: Any, *args: Any, **kwargs: Any) -> Any:
         return value
 
     with torch.autocast(NAME, enabled=False):
-        return op(*tree_map(low, args), **tree_map(low, kwargs))
+        return op(*_each(low, args), **_each(low, kwargs))
 
 
 # what autocast runs in bfloat16 on CUDA, as far as language models meet it
