@@ -83,6 +83,7 @@ def refused():
         "recorded reading": lambda: recorded(lambda: float(x[0, 0])),
         "recorded condition": lambda: recorded(lambda: bool((x > 0).all())),
         "recorded mask": lambda: recorded(lambda: x[x > 0]),
+        "recorded isin": lambda: recorded(lambda: torch.isin(x, x[0])),
         "recorded way to the CPU": lambda: recorded(lambda: x.cpu()),
         "recorded way back": lambda: recorded(lambda: c.to(NAME)),
         "recorded constant": lambda: recorded(lambda: torch.tensor([1], device=NAME)),

@@ -70,8 +70,15 @@ _INDEXING = {_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_im
 # like pointwise operations, these read a number from a CPU tensor without dimensions
 _FILLS = {_aten.masked_fill, _aten.masked_fill_, _aten.index_fill, _aten.index_fill_}
 _NOT_DETERMINISTIC = {_aten.cumsum, _aten.cumsum_, _aten.put_, _aten.histc}
-# each makes the CPU wait for the device, to know a number or a shape
-_READS = {_aten._local_scalar_dense, _aten.nonzero, _aten.masked_select, _aten.equal}
+# each makes the CPU wait for the device, to know a number or a shape; `isin` may
+_READS = {
+    _aten._local_scalar_dense,
+    _aten.nonzero,
+    _aten.masked_select,
+    _aten.equal,
+    _aten.isin,
+    _aten._unique2,
+}
 _recording = False
 
 
