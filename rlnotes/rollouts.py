@@ -187,7 +187,7 @@ def generate_rollouts(
     mask = completion_mask_from_ids(ids, policy.eos_token_ids)
     is_eos = torch.isin(ids, torch.tensor(policy.eos_token_ids, device=ids.device))
     texts = policy.tokenizer.batch_decode(
-        [row[: int(n)] for row, n in zip(ids.tolist(), mask.sum(1), strict=True)],
+        [row[:n] for row, n in zip(ids.tolist(), mask.sum(1).tolist(), strict=True)],
         skip_special_tokens=True,
     )
     return Rollouts(

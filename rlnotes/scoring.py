@@ -9,6 +9,7 @@ The head sees completion tokens alone.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -80,9 +81,14 @@ def bucketed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
     """
     size, device = rollouts.num_generations, rollouts.prompt_ids.device
     prompts = rollouts.prompt_mask.sum(1).repeat_interleave(size).tolist()
-    lengths = rollouts.completion_mask.sum(1)
-    starts = (lengths.cumsum(0) - lengths).tolist()
-    fed = [prompt + n - 1 for prompt, n in zip(prompts, lengths.tolist(), strict=True)]
+    lengths = rollouts.completion_mask.sum(1).tolist()
+    starts = [0, *itertools.accumulate(lengths)]
+    fed = [prompt + n - 1 for prompt, n in zip(prompts, lengths, strict=True)]
+    # row by row on a GPU, each slice would be a transfer of its own
+    prompt_ids, completion_ids = (
+        rollouts.prompt_ids.cpu(),
+        rollouts.completion_ids.cpu(),
+    )
     order = torch.tensor(fed).argsort(stable=True)
     parts: list[Tensor] = []
     places: list[int] = []
@@ -91,10 +97,10 @@ def bucketed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
         ids = torch.zeros(len(chosen), max(fed[row] for row in chosen)).long()
         predictors: list[int] = []
         for i, row in enumerate(chosen):
-            prompt, n = prompts[row], int(lengths[row])
-            full = rollouts.prompt_ids[row // size]
+            prompt, n = prompts[row], lengths[row]
+            full = prompt_ids[row // size]
             ids[i, :prompt] = full[len(full) - prompt :]
-            ids[i, prompt : fed[row]] = rollouts.completion_ids[row, : max(n - 1, 0)]
+            ids[i, prompt : fed[row]] = completion_ids[row, : max(n - 1, 0)]
             first = i * ids.shape[1] + prompt - 1
             predictors += range(first, first + n)
             places += range(starts[row], starts[row] + n)
