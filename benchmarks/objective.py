@@ -4,17 +4,18 @@
     python benchmarks/objective.py --quick    # a smoke run, writes nothing
 
 The head of SmolLM2-135M (V = 49,152, H = 576) in float32, tokens sampled from the
-policy, DAPO's loss with a second update's ratios. One thread by default.
+policy, DAPO's loss with a second update's ratios. One thread by default. On a GPU by
+default where there is one (`--device cpu`: not), into objective_cuda.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,11 +23,14 @@ from typing import Any
 
 import torch
 from common import (
+    Clock,
     PeakMemory,
     Row,
     argument_parser,
     compare,
     interleave,
+    make_clock,
+    parse_with_device,
     print_table,
     run_child,
     write_results,
@@ -40,6 +44,10 @@ HIDDEN_SCALE, HEAD_SCALE = 2.0, 0.1
 ROW = 512  # Liger takes rows; of 256, 512 and 1,024 tokens this suits it best
 EPSILON, EPSILON_HIGH = 0.2, 0.28
 ACCURACY_TOKENS = 1024
+# shorter products of float32 numbers, an extra of each device, not of the library
+SHORTER = {"cpu": "bf16", "cuda": "tf32"}
+SHORTER_LABELS = {"bf16": "mkldnn matmul bf16", "tf32": "CUDA matmul tf32"}
+PRODUCT_ROWS = {"cpu": (256,), "cuda": (256, 4096)}  # a GPU is not full with 256
 NAMES = {
     "ours": "rlnotes.fused",
     "plain": "plain logits",
@@ -48,13 +56,14 @@ NAMES = {
 }
 METHOD = (
     "Each number is the median over rounds that go around all contestants; every "
-    "measurement is a fresh process, warmed up on 256 tokens of the same head, then "
-    "timed once from hidden states to the gradients of hidden states and head. Memory: "
-    "peak resident memory (high-water mark reset before) above the level with all "
-    "inputs present; 'working memory' is that minus the two gradients every contestant "
-    "returns. Limit: 6·tokens·H·V operations at the rate of the same three products "
-    "measured alone, each in its fastest shape. Accuracy: relative error (norm) "
-    "against plain logits in float64."
+    "measurement is a fresh process, warmed up on 256 tokens of the same head (a GPU: "
+    "on all, as it loads kernels by shape), then timed once from hidden states to the "
+    "gradients of hidden states and head; a GPU has finished before the clock is read. "
+    "Memory: peak resident memory (high-water mark reset before), on a GPU what torch "
+    "has allocated there, above the level with all inputs present; 'working memory' is "
+    "that minus the two gradients every contestant returns. Limit: 6·tokens·H·V "
+    "operations at the rate of the same three products measured alone, each in its "
+    "fastest shape. Accuracy: relative error (norm) against plain logits in float64."
 )
 PACKAGES = ("liger-kernel",)
 Loss = Callable[[Tensor, Tensor, dict[str, Tensor]], Tensor]
@@ -169,25 +178,27 @@ def write_inputs(folder: Path, sizes: list[int]) -> None:
         torch.save(data, folder / f"{count}.pt")
 
 
-def load_inputs(folder: Path, count: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Hidden states and head with gradient, and the constants."""
-    data = torch.load(folder / f"{count}.pt")
-    head = torch.load(folder / "head.pt")
+def load_inputs(
+    folder: Path, count: int, device: str
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Hidden states and head with gradient, and the constants, on the device."""
+    data = torch.load(folder / f"{count}.pt", map_location=device)
+    head = torch.load(folder / "head.pt", map_location=device)
     return data.pop("hidden").requires_grad_(), head.requires_grad_(), data
 
 
 def measure_loss(
-    name: str, folder: Path, count: int, *, idle: bool, cpu_time: bool
+    name: str, folder: Path, count: int, *, idle: bool, device: str, clock: Clock
 ) -> dict[str, float]:
     """Seconds and peak megabytes of one loss and backward."""
-    hidden, head, data = load_inputs(folder, count)
+    hidden, head, data = load_inputs(folder, count, device)
     if idle:  # every second row
-        data["advantages"] *= torch.arange(count) // ROW % 2
-    clock = time.process_time if cpu_time else time.perf_counter
-    warm = {key: value[:256] for key, value in data.items()}
-    LOSSES[name](hidden[:256].detach().requires_grad_(), head, warm).backward()
+        data["advantages"] *= torch.arange(count, device=device) // ROW % 2
+    first = 256 if device == "cpu" else count
+    warm = {key: value[:first] for key, value in data.items()}
+    LOSSES[name](hidden[:first].detach().requires_grad_(), head, warm).backward()
     head.grad = None
-    with PeakMemory() as memory:
+    with PeakMemory(device) as memory:
         start = clock()
         LOSSES[name](hidden, head, data).backward()
         seconds = clock() - start
@@ -199,20 +210,20 @@ def measure_loss(
     }
 
 
-def measure_products(folder: Path, *, cpu_time: bool) -> dict[str, float]:
+def measure_products(folder: Path, *, device: str, clock: Clock) -> dict[str, float]:
     """GFLOP/s of z = h·Wᵀ, dh = dz·W and dW += dzᵀ·h, each in its best shape."""
-    clock = time.process_time if cpu_time else time.perf_counter
-    hidden, head, _ = load_inputs(folder, 256)
-    hidden, head = hidden.detach(), head.detach()
+    head = load_inputs(folder, 256, device)[1].detach()
     best = dict.fromkeys(("logits", "hidden", "head"), 0.0)
-    d_head, d_hidden = torch.zeros_like(head), torch.zeros_like(hidden)
-    for block in (1024, 4096, VOCAB):
-        tile = torch.randn(len(hidden), block)
+    d_head = torch.zeros_like(head)
+    for count, block in itertools.product(PRODUCT_ROWS[device], (1024, 4096, VOCAB)):
+        hidden = HIDDEN_SCALE * torch.randn(count, WIDTH, device=device)
+        d_hidden = torch.zeros_like(hidden)
+        tile = torch.randn(count, block, device=device)
         blocks = list(zip(head.split(block), d_head.split(block), strict=True))
         products: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "logits": lambda w, _, t=tile: torch.mm(hidden, w.T, out=t),
-            "hidden": lambda w, _, t=tile: d_hidden.addmm_(t, w),
-            "head": lambda _, d, t=tile: d.addmm_(t.T, hidden),
+            "logits": lambda w, _, h=hidden, t=tile: torch.mm(h, w.T, out=t),
+            "hidden": lambda w, _, d=d_hidden, t=tile: d.addmm_(t, w),
+            "head": lambda _, d, h=hidden, t=tile: d.addmm_(t.T, h),
         }
         for _ in range(3):
             for name, product in products.items():
@@ -226,9 +237,11 @@ def measure_products(folder: Path, *, cpu_time: bool) -> dict[str, float]:
     return {name: rate / 1e9 for name, rate in best.items()}
 
 
-def measure_accuracy(name: str, folder: Path, count: int) -> dict[str, float]:
+def measure_accuracy(
+    name: str, folder: Path, count: int, device: str
+) -> dict[str, float]:
     """Relative errors of loss, dhidden and dhead against float64."""
-    hidden, head, data = load_inputs(folder, count)
+    hidden, head, data = load_inputs(folder, count, device)
     loss = LOSSES[name](hidden, head, data)
     loss.backward()
     exact = [t.detach().double().requires_grad_() for t in (hidden, head)]
@@ -260,7 +273,7 @@ class Case:
         if self.idle:
             parts.append("half of the rows without advantage")
         if self.precision != "float32":
-            parts.append(f"mkldnn matmul {self.precision}")
+            parts.append(SHORTER_LABELS[self.precision])
         return ", ".join(parts)
 
 
@@ -268,16 +281,19 @@ def child(task: dict[str, Any]) -> None:
     """One measurement, printed as JSON."""
     torch.set_num_threads(task["threads"])
     case, folder, name = Case(**task["case"]), Path(task["folder"]), task["name"]
+    device = task["device"]
     if case.precision != "float32":
-        torch.backends.mkldnn.matmul.fp32_precision = case.precision
-    cpu_time = task["clock"] == "cpu"
+        backends = torch.backends
+        backend = backends.mkldnn if device == "cpu" else backends.cuda
+        backend.matmul.fp32_precision = case.precision
+    clock = make_clock(task["clock"], device)
     if name == "products":
-        result = measure_products(folder, cpu_time=cpu_time)
+        result = measure_products(folder, device=device, clock=clock)
     elif name.startswith("accuracy "):
-        result = measure_accuracy(name.split()[1], folder, case.tokens)
+        result = measure_accuracy(name.split()[1], folder, case.tokens, device)
     else:
         result = measure_loss(
-            name, folder, case.tokens, idle=case.idle, cpu_time=cpu_time
+            name, folder, case.tokens, idle=case.idle, device=device, clock=clock
         )
     print(json.dumps(result))
 
@@ -346,6 +362,7 @@ def measure_all(
                 "folder": folder,
                 "threads": arguments.threads,
                 "clock": arguments.clock,
+                "device": arguments.device,
             }
             return run_child(__file__, settings, threads=arguments.threads)
 
@@ -357,14 +374,14 @@ def main() -> None:
     """Measure everything, print the table, write the results."""
     parser = argument_parser(__doc__, rounds=3)
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse_with_device(parser)
     if arguments.child:
         return child(json.loads(arguments.child))
     names = installed()
-    # the mkldnn setting is an extra, not the library's: the same for all contestants
+    shorter = SHORTER[arguments.device]  # the same for all contestants
     cases = [Case(n) for n in (1024, 2048, 4096)]
-    cases += [Case(4096, idle=True), Case(4096, precision="bf16")]
-    checks = [Case(1024), Case(1024, precision="bf16")]
+    cases += [Case(4096, idle=True), Case(4096, precision=shorter)]
+    checks = [Case(1024), Case(1024, precision=shorter)]
     if arguments.quick:
         cases, checks, arguments.rounds = [Case(256)], [Case(256)], 1
     medians = measure_all(cases, checks, names, arguments)
@@ -373,7 +390,13 @@ def main() -> None:
     print_table(rows)
     if not arguments.quick:
         method = METHOD + f" {arguments.threads} thread(s), {arguments.clock} clock."
-        path = write_results("objective", rows, method=method, packages=PACKAGES)
+        path = write_results(
+            "objective",
+            rows,
+            method=method,
+            device=arguments.device,
+            packages=PACKAGES,
+        )
         print(f"wrote benchmarks/results/{path.name}")
 
 

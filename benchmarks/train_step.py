@@ -5,7 +5,8 @@
 
 SmolLM2-135M on multiplication (8 prompts × 8 completions, at most 24 tokens, bfloat16
 autocast) and the search policy (32 × 8, at most 128 tokens, float32): one update a
-batch, no KL term, the verifier as the reward. One thread by default.
+batch, no KL term, the verifier as the reward. One thread by default. On a GPU by
+default where there is one (`--device cpu`: not), into train_step_cuda.json.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from common import (
+    Clock,
     Row,
     Task,
     argument_parser,
     compare,
     interleave,
+    make_clock,
+    parse_with_device,
     print_table,
     run_child,
     write_results,
@@ -31,7 +33,7 @@ from common import (
 
 from rlnotes.algorithms import Config, make_config
 from rlnotes.policies import load_policy
-from rlnotes.provenance import peak_memory_mb
+from rlnotes.provenance import peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.rewards import get_accuracy_reward
 from rlnotes.tasks import TaskSet, load_task
 
@@ -48,7 +50,8 @@ METHOD = (
     "draw different completions: mean lengths are given. Ours reads a prompt once for "
     "its group and skips groups without advantage, which changes no gradient; in "
     "bfloat16 it samples from a bfloat16 copy of the weights, TRL under autocast. Peak "
-    "memory: largest resident memory of the whole process."
+    "memory: largest resident memory of the whole process, on a GPU the most that it "
+    "had allocated there by torch. Before the clock is read, a GPU has finished."
 )
 PACKAGES = ("accelerate", "datasets")
 Steps = tuple[list[float], list[float]]  # clock at the end of each, mean length
@@ -80,7 +83,7 @@ def label(config: Config) -> str:
     return f"{config.policy.rsplit('/', 1)[-1]}, {precision}, {batch}, {length}"
 
 
-def our_steps(config: Config, clock: Callable[[], float]) -> Steps:
+def our_steps(config: Config, clock: Clock, device: str) -> Steps:
     """Clock at the end of each step and mean length of its completions."""
     from rlnotes.training import train
 
@@ -91,11 +94,12 @@ def our_steps(config: Config, clock: Callable[[], float]) -> Steps:
         marks.append(clock())
         lengths.append(metrics["completions/mean_length"])
 
-    train(config, evaluations=False, progress=False, on_step=on_step)
+    policy = load_policy(config.policy).to(device)
+    train(config, policy=policy, evaluations=False, progress=False, on_step=on_step)
     return marks, lengths
 
 
-def trl_steps(config: Config, clock: Callable[[], float]) -> Steps:
+def trl_steps(config: Config, clock: Clock, device: str) -> Steps:
     """The same of a GRPOTrainer with that config on the same prompts."""
     from transformers import TrainerCallback
     from trl import GRPOTrainer
@@ -109,21 +113,21 @@ def trl_steps(config: Config, clock: Callable[[], float]) -> Steps:
             metrics = trainer._metrics["train"]  # emptied by the summary at the end
             lengths.append(metrics["completions/mean_length"][-1])
 
-    task, policy = load_task(config.task), load_policy(config.policy)
+    task, policy = load_task(config.task), load_policy(config.policy).to(device)
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
             model=policy.model,
             processing_class=policy.tokenizer,
             reward_funcs=get_accuracy_reward(task.verify),
             train_dataset=dataset(config, task),
-            args=trl_arguments(config, folder),
+            args=trl_arguments(config, folder, device),
             callbacks=[Clock()],
         )
         trainer.train()
     return marks, lengths
 
 
-def trl_arguments(config: Config, folder: str) -> Any:
+def trl_arguments(config: Config, folder: str, device: str) -> Any:
     """Our config in TRL's words: most of them are the same."""
     from trl import GRPOConfig
 
@@ -152,7 +156,7 @@ def trl_arguments(config: Config, folder: str) -> Any:
         gradient_accumulation_steps=micro_batches,
         lr_scheduler_type="constant",
         gradient_checkpointing=False,
-        use_cpu=True,
+        use_cpu=device == "cpu",
         dataloader_pin_memory=False,
         shuffle_dataset=False,
         logging_strategy="no",
@@ -189,12 +193,14 @@ def child(task: dict[str, Any]) -> None:
     """One contestant's steps, printed as JSON."""
     torch.set_num_threads(task["threads"])
     config = make_config(**task["config"])
-    clock = time.process_time if task["clock"] == "cpu" else time.perf_counter
-    marks, lengths = STEPS[task["name"]](config, clock)
+    device = task["device"]
+    clock = make_clock(task["clock"], device)
+    marks, lengths = STEPS[task["name"]](config, clock, device)
+    peak = peak_memory_mb if device == "cpu" else peak_gpu_memory_mb
     timed = len(marks) - 1
     result = {
         "rate": timed * config.generation_batch_size / (marks[-1] - marks[0]),
-        "memory": peak_memory_mb(),
+        "memory": peak(),
         "length": sum(lengths[1:]) / timed,
     }
     print(json.dumps(result))
@@ -212,6 +218,7 @@ def measure_all(
             "config": config.to_dict() | {"max_steps": arguments.steps + 1},
             "threads": arguments.threads,
             "clock": arguments.clock,
+            "device": arguments.device,
         }
         return run_child(__file__, settings, threads=arguments.threads)
 
@@ -239,7 +246,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="timed steps a process")
     parser.add_argument("--search-policy", default="search-base")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse_with_device(parser)
     if arguments.child:
         return child(json.loads(arguments.child))
     if arguments.quick:
@@ -251,7 +258,13 @@ def main() -> None:
     if not arguments.quick:
         method = METHOD.format(steps=arguments.steps)
         method += f" {arguments.threads} thread(s), {arguments.clock} clock."
-        path = write_results("train_step", rows, method=method, packages=PACKAGES)
+        path = write_results(
+            "train_step",
+            rows,
+            method=method,
+            device=arguments.device,
+            packages=PACKAGES,
+        )
         print(f"wrote benchmarks/results/{path.name}")
 
 

@@ -5,7 +5,8 @@
 
 The search policy, GRPO, one update a batch, float32, one thread. Both draw the same
 completions: every step has its own seed and the weights hardly move, or the two would
-be compared on texts of unequal length.
+be compared on texts of unequal length. On a GPU by default where there is one
+(`--device cpu`: not), into trl_engine_cuda.json.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from typing import Any
 
 import torch
 from common import (
+    Clock,
     Row,
     argument_parser,
     compare,
     interleave,
+    make_clock,
+    parse_with_device,
     print_table,
     run_child,
     write_results,
@@ -39,7 +42,8 @@ METHOD = (
     "the micro-batches of a step (rollouts, rewards, advantages, loss, backward); the "
     "median over the steps, the first left out as a warm-up. Both sample by TRL's "
     "`generate` with a seed for each step and a learning rate of 1e-12, so that both "
-    "work on the same tokens. Overhead = ours / TRL − 1, the median over rounds."
+    "work on the same tokens. Overhead = ours / TRL − 1, the median over rounds. "
+    "Before the clock is read, a GPU has finished."
 )
 PACKAGES = ("trl", "accelerate", "datasets")
 
@@ -70,10 +74,9 @@ def timed(base: type) -> type:
             return super()._generate_single_turn(*arguments, **options)
 
         def training_step(self, *arguments: Any, **options: Any) -> Any:
-            start = time.perf_counter() if self.clock == "wall" else time.process_time()
+            start = self.clock()
             loss = super().training_step(*arguments, **options)
-            end = time.perf_counter() if self.clock == "wall" else time.process_time()
-            self.spent += end - start
+            self.spent += self.clock() - start
             if self._step % self.current_gradient_accumulation_steps == 0:
                 self.seconds.append(self.spent)
                 self.spent = 0.0
@@ -82,25 +85,35 @@ def timed(base: type) -> type:
     return Timed
 
 
-def median_step(name: str, config: Config, clock: str) -> float:
-    """Median seconds of a step of one trainer, the first one left out."""
-    from trl import GRPOConfig, GRPOTrainer
+def trl_arguments(config: Config, folder: str, device: str) -> Any:
+    """What both trainers are given."""
+    from trl import GRPOConfig
 
     from rlnotes.engines.trl_config import to_trl_kwargs
+
+    return GRPOConfig(
+        folder,
+        use_cpu=device == "cpu",
+        report_to="none",
+        disable_tqdm=True,
+        **to_trl_kwargs(config) | {"logging_steps": 10**6},
+    )
+
+
+def median_step(name: str, config: Config, clock: Clock, device: str) -> float:
+    """Median seconds of a step of one trainer, the first one left out."""
+    from trl import GRPOTrainer
+
     from rlnotes.engines.trl_data import make_dataset
     from rlnotes.engines.trl_trainer import NotesTrainer
     from rlnotes.training import build_rewards
 
-    task, policy = load_task(config.task), load_policy(config.policy)
+    task, policy = load_task(config.task), load_policy(config.policy).to(device)
     with tempfile.TemporaryDirectory() as folder:
-        args = GRPOConfig(
-            folder,
-            use_cpu=True,
-            report_to="none",
-            disable_tqdm=True,
-            **to_trl_kwargs(config) | {"logging_steps": 10**6},
-        )
-        common = {"args": args, "train_dataset": make_dataset(config, task)}
+        common = {
+            "args": trl_arguments(config, folder, device),
+            "train_dataset": make_dataset(config, task),
+        }
         if name == "ours":
             trainer = timed(NotesTrainer)(config, task, policy, **common)
         else:
@@ -120,7 +133,9 @@ def child(task: dict[str, Any]) -> None:
     torch.set_num_threads(task["threads"])
     config = make(task["steps"] + 1)
     names = ("ours", "peer") if task["round"] % 2 else ("peer", "ours")
-    seconds = {name: median_step(name, config, task["clock"]) for name in names}
+    device = task["device"]
+    clock = make_clock(task["clock"], device)
+    seconds = {name: median_step(name, config, clock, device) for name in names}
     print(json.dumps({**seconds, "overhead": seconds["ours"] / seconds["peer"] - 1}))
 
 
@@ -134,6 +149,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
             "round": next(counter),
             "threads": arguments.threads,
             "clock": arguments.clock,
+            "device": arguments.device,
         }
         return run_child(__file__, settings, threads=arguments.threads)
 
@@ -145,7 +161,7 @@ def main() -> None:
     parser = argument_parser(__doc__, rounds=5)
     parser.add_argument("--steps", type=int, default=12, help="timed steps a process")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse_with_device(parser)
     if arguments.child:
         return child(json.loads(arguments.child))
     if arguments.quick:
@@ -159,7 +175,13 @@ def main() -> None:
     print(f"overhead: {100 * medians['overhead']:+.2f} %")
     if not arguments.quick:
         method = METHOD + f" {arguments.threads} thread(s), {arguments.clock} clock."
-        path = write_results("trl_engine", rows, method=method, packages=PACKAGES)
+        path = write_results(
+            "trl_engine",
+            rows,
+            method=method,
+            device=arguments.device,
+            packages=PACKAGES,
+        )
         print(f"wrote benchmarks/results/{path.name}")
 
 
