@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from rlnotes.algorithms import make_config
+from rlnotes.policies import load_policy
 from rlnotes.recording import RunRecorder, load_run
 from rlnotes.tasks import load_task, stable_hash
 
@@ -83,12 +84,14 @@ def scripted_completions(trainer, prompt_ids, first):
     return rows
 
 
-def trained(case, *, trainers, **options):
-    """One case, run by this process or by all that were launched with it."""
+def trained(fields, *, trainers, **options):
+    """A run of `BASE` with these fields, by this process or by all launched with it."""
     from rlnotes.engines.trl import train_with_trl
     from rlnotes.engines.trl_trainer import NotesTrainer
 
-    config = make_config(**{**BASE, **CASES[case]})
+    config = make_config(**{**BASE, **fields})
+    # the caller's own policy: the KL's reference has to be made from it
+    given = {"task": Scripted(), "policy": load_policy("search-base")}
 
     class Hooked(NotesTrainer):
         def __init__(self, *arguments, **keywords):
@@ -106,7 +109,8 @@ def trained(case, *, trainers, **options):
             return optimizer
 
         def note(self, *_):
-            self.gradients.append([p.grad.clone() for p in self.model.parameters()])
+            gradients = (p.grad for p in self.model.parameters())
+            self.gradients.append([g.clone() for g in gradients if g is not None])
 
     import rlnotes.engines.trl_trainer as module
 
@@ -114,11 +118,10 @@ def trained(case, *, trainers, **options):
     try:
         return train_with_trl(
             config,
-            task=Scripted(),
             progress=False,
             report_to="none",
             options={"adam_epsilon": 1e-3},
-            **{"evaluations": False} | options,
+            **given | {"evaluations": False} | options,
         )
     finally:
         module.NotesTrainer = original
@@ -128,11 +131,11 @@ def worker(folder):
     """What each launched process does: every case, then the first one writes."""
     torch.set_num_threads(1)
     found = {}
-    for case in CASES:
+    for case, fields in CASES.items():
         trainers = []
         evaluated = case == "dapo"
         result = trained(
-            case, trainers=trainers, output=folder / case, evaluations=evaluated
+            fields, trainers=trainers, output=folder / case, evaluations=evaluated
         )
         (trainer,) = trainers
         assert trainer.accelerator.num_processes == 2
@@ -170,10 +173,10 @@ def dying_worker(folder):
     )
 
 
-def launch(name, folder):
-    """`accelerate launch` of this file with two CPU processes."""
+def launch(name, folder, *, config=CPU2, options=(), module="tests.test_distributed"):
+    """`accelerate launch` of a file of tests with two CPU processes."""
     threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, *LAUNCH, CPU2, "-m", "tests.test_distributed"]
+    command = [sys.executable, *LAUNCH, config, *options, "-m", module]
     return subprocess.run(
         [*command, name, str(folder)],
         cwd=ROOT,
@@ -197,7 +200,7 @@ def two(tmp_path_factory):
 def test_two_processes_are_one(case, two, tmp_path):
     folder, (first, second) = two
     trainers = []
-    result = trained(case, trainers=trainers, output=tmp_path / "one")
+    result = trained(CASES[case], trainers=trainers, output=tmp_path / "one")
     one = trainers[0].gradients
     config = make_config(**{**BASE, **CASES[case]})
     assert len(one) == config.max_steps * config.updates_per_step

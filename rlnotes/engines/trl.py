@@ -227,11 +227,20 @@ def _checked_state(saved: dict[str, Any], trainer: NotesTrainer) -> str:
 
 @contextlib.contextmanager
 def _reference_on_disk(policy: Policy) -> Iterator[None]:
-    """TRL loads the KL's reference from where the model says it is from: make it so."""
+    """TRL loads the KL's reference from where the model says it is from: make it so.
+
+    Every process writes its own copy: `save_pretrained` writes the first one's alone,
+    which another machine does not see.
+    """
+    from safetensors.torch import save_model
+
     model_config = policy.model.config
+    model_config.architectures = [type(policy.model).__name__]
     before = model_config._name_or_path
     with tempfile.TemporaryDirectory() as folder:
-        policy.model.save_pretrained(folder)
+        model_config.save_pretrained(folder)
+        weights = os.path.join(folder, "model.safetensors")
+        save_model(policy.model, weights, metadata={"format": "pt"})
         model_config._name_or_path = folder
         try:
             yield
