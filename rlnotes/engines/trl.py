@@ -64,9 +64,11 @@ def train_with_trl(
 
     `options` are further fields of TRL's `GRPOConfig`, like `use_vllm`; `report_to` one
     of TRL's trackers, "none", or None: tensorboard for a recorded run, if installed.
-    Under `accelerate launch` every process calls this; the first one writes. Raises
-    ValueError, before anything is written, for what TRL, this machine or the number of
-    processes cannot do; ImportError without TRL.
+    Under `accelerate launch` every process calls this; the first one writes. Where the
+    weights are in shards (FSDP2, ZeRO-3) every process gets a whole model on the CPU,
+    and the model that was passed in stays in shards. Raises ValueError, before anything
+    is written, for what TRL, this machine or the number of processes cannot do;
+    ImportError without TRL.
     """
     check_expressible(config)
     _check_installed()
@@ -85,6 +87,7 @@ def train_with_trl(
     dataset = make_dataset(config, task)
     loaded = policy is None and config.policy != TINY_POLICY
     policy = policy or _load(config.policy)
+    kind = type(policy.model)  # FSDP puts another in its place
     state.wait_for_everyone()  # the first one writes only when all have looked
     with ExitStack() as stack:
         stack.enter_context(deterministic_algorithms(config.full_determinism))
@@ -104,10 +107,8 @@ def train_with_trl(
             saved = record.take_state()
         callback = _attach(trainer, policy, record, evaluations, on_step, progress)
         _run(trainer, output, saved, record)
-    model: Any = trainer.model
-    model.__dict__.pop("forward", None)  # the fused head goes
     return TrainingResult(
-        Policy(model.eval(), policy.tokenizer, policy.name),
+        Policy(_plain_model(trainer, kind), policy.tokenizer, policy.name),
         pd.DataFrame(callback.rows),
         Path(output) if output else None,
     )
@@ -211,6 +212,17 @@ def _run(
     trainer.accelerator.wait_for_everyone()
     if record is not None:
         shutil.rmtree(record.partial / _CHECKPOINTS, ignore_errors=True)
+
+
+def _plain_model(trainer: NotesTrainer, kind: type) -> Any:
+    """The trained model, whole, without the head that TRL fused into it."""
+    from rlnotes.engines.trl_sharding import whole_model
+
+    if trainer.is_sharded:
+        return whole_model(trainer, kind).eval()
+    model: Any = trainer.model
+    model.__dict__.pop("forward", None)
+    return model.eval()
 
 
 def _checked_state(saved: dict[str, Any], trainer: NotesTrainer) -> str:

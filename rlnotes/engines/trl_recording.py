@@ -128,8 +128,8 @@ class Recording(TrainerCallback):
 
     def _evaluated_config(self) -> Config:
         """A sharded model cannot be copied: it answers in its own precision."""
-        sharded = self.trainer.is_fsdp_enabled or self.trainer.is_deepspeed_enabled
         config = self.trainer.config
+        sharded = self.trainer.is_sharded
         return dataclasses.replace(config, bf16=False) if sharded else config
 
     def _log(self, step: int, metrics: dict[str, float]) -> None:

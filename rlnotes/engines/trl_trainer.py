@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from transformers import TrainerCallback
 from trl import GRPOTrainer
 
 from rlnotes.algorithms import Config
@@ -27,6 +26,7 @@ from rlnotes.engines.trl_sampling import (
     as_rollouts,
     question_rows,
 )
+from rlnotes.engines.trl_sharding import correct_fsdp, drop_idle_gradients
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward
 from rlnotes.rollouts import Rollouts, sample_informative
@@ -78,16 +78,32 @@ class NotesTrainer(GRPOTrainer):
             reward_funcs=list(build_rewards(config, task)),
             **arguments,
         )
-        self.add_callback(IdleUpdates())
 
     @property
     def step(self) -> int:
         """The batch of rollouts under way, from 1; TRL counts updates."""
         return self.state.global_step // self.config.updates_per_step + 1
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether no process holds the whole model (FSDP, DeepSpeed)."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """What TRL does; under FSDP with the precision that `Config.bf16` means."""
+        super().create_accelerator_and_postprocess()
+        if self.is_fsdp_enabled:
+            correct_fsdp(self.accelerator.state.fsdp_plugin, self.args)
+
     def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
         """All of them: our AdamW decays norms and biases as well."""
         return [name for name, _ in model.named_parameters()]
+
+    def create_optimizer(self, *arguments: Any) -> torch.optim.Optimizer:
+        """TRL's, which leaves the weights alone when there is nothing to learn."""
+        optimizer = super().create_optimizer(*arguments)
+        optimizer.register_step_pre_hook(drop_idle_gradients)
+        return optimizer
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: Any = None
@@ -302,21 +318,3 @@ class NotesTrainer(GRPOTrainer):
             )
             for r, i, count in cuts
         ]
-
-
-class IdleUpdates(TrainerCallback):
-    """A batch without any signal must not move the weights by momentum alone.
-
-    As in `updates.step_optimizers`: AdamW passes over parameters without a gradient.
-    Sharded gradients (FSDP, ZeRO-3) are left alone, since one process sees a part only.
-    """
-
-    def on_pre_optimizer_step(
-        self, args: Any, state: Any, control: Any, **given: Any
-    ) -> None:
-        """Drop gradients that are zero everywhere."""
-        model = given["model"]
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        if any(hasattr(g, "full_tensor") or bool(g.any()) for g in gradients):
-            return
-        model.zero_grad(set_to_none=True)
