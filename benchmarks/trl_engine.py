@@ -13,8 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -23,13 +27,13 @@ from common import (
     Row,
     argument_parser,
     compare,
-    interleave,
     make_clock,
     parse_with_device,
     print_table,
     run_child,
     write_results,
 )
+from tqdm import tqdm
 
 from rlnotes.algorithms import Config, make_config
 from rlnotes.policies import load_policy
@@ -37,13 +41,14 @@ from rlnotes.tasks import load_task
 
 PEER = "TRL GRPOTrainer"
 METHOD = (
-    "Each number is the median over rounds, every round a fresh process in which one "
-    "trainer trains after the other, in turns first. Measured is `training_step` over "
-    "the micro-batches of a step (rollouts, rewards, advantages, loss, backward); the "
-    "median over the steps, the first left out as a warm-up. Both sample by TRL's "
-    "`generate` with a seed for each step and a learning rate of 1e-12, so that both "
-    "work on the same tokens. Overhead = ours / TRL − 1, the median over rounds. "
-    "Before the clock is read, a GPU has finished."
+    "Both trainers train in one process and take turns after every step: a pair of "
+    "steps sees the same machine; every round is a fresh process in which the other "
+    "one is first. A step is everything from its first forward pass to the next one's: "
+    "rollouts, rewards, advantages, loss, backward, optimizer, log. The first pair is "
+    "left out as a warm-up. Both sample by TRL's `generate` with a seed for each step "
+    "and a learning rate of 1e-12, so that both work on the same tokens. ours, peer: "
+    "medians; ratio: the median of the pairs' ratios, its 95 % interval by the order "
+    "statistics. Before the clock is read, a GPU has finished."
 )
 PACKAGES = ("trl", "accelerate", "datasets")
 
@@ -63,8 +68,28 @@ def make(steps: int) -> Config:
     )
 
 
-def timed(base: type) -> type:
-    """`base` with a seed for each step's sampling, and a clock."""
+class Turns:
+    """Lets one of two threads run at a time."""
+
+    def __init__(self, first: str) -> None:
+        self._now, self._changed = first, threading.Condition()
+        self._left = {"ours", "peer"}
+
+    def wait(self, name: str) -> None:
+        """Until it is the turn of `name`, or it is alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._now == name or len(self._left) == 1)
+
+    def pass_on(self, name: str, *, for_good: bool = False) -> None:
+        """The other one's turn; `for_good`: all that follow are."""
+        with self._changed:
+            self._left -= {name} if for_good else set()
+            self._now = "peer" if name == "ours" else "ours"
+            self._changed.notify_all()
+
+
+def timed(base: type, name: str, clock: Clock, turns: Turns) -> type:
+    """`base` with a seed for each step's sampling, a clock, and turns after a step."""
 
     class Timed(base):  # type: ignore[misc]
         seconds: list[float]
@@ -74,13 +99,13 @@ def timed(base: type) -> type:
             return super()._generate_single_turn(*arguments, **options)
 
         def training_step(self, *arguments: Any, **options: Any) -> Any:
-            start = self.clock()
-            loss = super().training_step(*arguments, **options)
-            self.spent += self.clock() - start
             if self._step % self.current_gradient_accumulation_steps == 0:
-                self.seconds.append(self.spent)
-                self.spent = 0.0
-            return loss
+                if self._step:
+                    self.seconds.append(clock() - self.began)
+                    turns.pass_on(name)
+                turns.wait(name)
+                self.began = clock()
+            return super().training_step(*arguments, **options)
 
     return Timed
 
@@ -100,8 +125,10 @@ def trl_arguments(config: Config, folder: str, device: str) -> Any:
     )
 
 
-def median_step(name: str, config: Config, clock: Clock, device: str) -> float:
-    """Median seconds of a step of one trainer, the first one left out."""
+def make_trainer(
+    name: str, config: Config, clock: Clock, device: str, turns: Turns, folder: str
+) -> Any:
+    """One of the two, ready to train."""
     from trl import GRPOTrainer
 
     from rlnotes.engines.trl_data import make_dataset
@@ -109,70 +136,106 @@ def median_step(name: str, config: Config, clock: Clock, device: str) -> float:
     from rlnotes.training import build_rewards
 
     task, policy = load_task(config.task), load_policy(config.policy).to(device)
-    with tempfile.TemporaryDirectory() as folder:
-        common = {
-            "args": trl_arguments(config, folder, device),
-            "train_dataset": make_dataset(config, task),
+    common = {
+        "args": trl_arguments(config, folder, device),
+        "train_dataset": make_dataset(config, task),
+    }
+    if name == "ours":
+        made = timed(NotesTrainer, name, clock, turns)(config, task, policy, **common)
+    else:
+        made = timed(GRPOTrainer, name, clock, turns)(
+            model=policy.model,
+            processing_class=policy.tokenizer,
+            reward_funcs=build_rewards(config, task),
+            **common,
+        )
+    made.seconds = []
+    return made
+
+
+def train_in_turns(
+    config: Config, clock: Clock, device: str, first: str
+) -> dict[str, list[float]]:
+    """Seconds of each step of both but the last, whose end nobody sees."""
+    turns = Turns(first)
+
+    def train(name: str) -> list[float]:
+        try:
+            trainers[name].train()
+        finally:
+            turns.pass_on(name, for_good=True)
+        seconds: list[float] = trainers[name].seconds
+        return seconds
+
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as threads:
+        trainers = {
+            name: make_trainer(name, config, clock, device, turns, folder)
+            for name in ("ours", "peer")
         }
-        if name == "ours":
-            trainer = timed(NotesTrainer)(config, task, policy, **common)
-        else:
-            trainer = timed(GRPOTrainer)(
-                model=policy.model,
-                processing_class=policy.tokenizer,
-                reward_funcs=build_rewards(config, task),
-                **common,
-            )
-        trainer.seconds, trainer.spent, trainer.clock = [], 0.0, clock
-        trainer.train()
-    return statistics.median(trainer.seconds[1:])
+        running = {name: threads.submit(train, name) for name in trainers}
+        return {name: future.result() for name, future in running.items()}
 
 
 def child(task: dict[str, Any]) -> None:
-    """Both trainers in turn, printed as JSON."""
+    """The pairs of one process, printed as JSON."""
     torch.set_num_threads(task["threads"])
-    config = make(task["steps"] + 1)
-    names = ("ours", "peer") if task["round"] % 2 else ("peer", "ours")
-    device = task["device"]
-    clock = make_clock(task["clock"], device)
-    seconds = {name: median_step(name, config, clock, device) for name in names}
-    print(json.dumps({**seconds, "overhead": seconds["ours"] / seconds["peer"] - 1}))
+    clock = make_clock(task["clock"], task["device"])
+    first = "ours" if task["round"] % 2 else "peer"
+    # the warm-up, and the last one
+    config = make(task["steps"] + 2)
+    seconds = train_in_turns(config, clock, task["device"], first)
+    print(json.dumps({name: found[1:] for name, found in seconds.items()}))
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """Medians over rounds."""
-    counter = iter(range(arguments.rounds))
-
-    def one(_: Any) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds of the steps of all rounds; ours and the peer's in pairs."""
+    pairs: dict[str, list[float]] = {"ours": [], "peer": []}
+    for index in tqdm(range(arguments.rounds), unit="round", dynamic_ncols=True):
         settings = {
             "steps": arguments.steps,
-            "round": next(counter),
+            "round": index,
             "threads": arguments.threads,
             "clock": arguments.clock,
             "device": arguments.device,
         }
-        return run_child(__file__, settings, threads=arguments.threads)
+        found = run_child(__file__, settings, threads=arguments.threads)
+        for name, seconds in found.items():
+            pairs[name] += seconds
+    return pairs
 
-    return interleave([("both", "search")], arguments.rounds, one)["both", "search"]
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median and its 95 % interval: the order statistics n/2 ± 0.98·√n, outwards."""
+    ordered, n = sorted(values), len(values)
+    low = max(math.floor(n / 2 - 0.98 * math.sqrt(n)) - 1, 0)
+    high = min(math.ceil(n / 2 + 0.98 * math.sqrt(n)), n - 1)
+    return statistics.median(ordered), ordered[low], ordered[high]
 
 
 def main() -> None:
     """Measure, print the table, write the results."""
-    parser = argument_parser(__doc__, rounds=5)
-    parser.add_argument("--steps", type=int, default=12, help="timed steps a process")
+    parser = argument_parser(__doc__, rounds=6)
+    parser.add_argument("--steps", type=int, default=20, help="timed pairs a process")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parse_with_device(parser)
     if arguments.child:
         return child(json.loads(arguments.child))
     if arguments.quick:
         arguments.rounds, arguments.steps = 1, 3
-    medians = measure(arguments)
+    pairs = measure(arguments)
+    medians = {name: statistics.median(found) for name, found in pairs.items()}
+    ratios = [x / y for x, y in zip(pairs["ours"], pairs["peer"], strict=True)]
+    ratio, low, high = median_interval(ratios)
     case = "step of 16 × 8 search questions, at most 96 tokens"
-    rows: list[Row] = compare(
-        case, "s", medians["ours"], {PEER: medians["peer"]}, digits=5
-    )
+    (row,) = compare(case, "s", medians["ours"], {PEER: medians["peer"]}, digits=5)
+    interval = [round(low, 5), round(high, 5)]
+    row |= {"ratio": round(ratio, 5), "interval": interval, "pairs": len(ratios)}
+    rows: list[Row] = [row]
     print_table(rows)
-    print(f"overhead: {100 * medians['overhead']:+.2f} %")
+    print(
+        f"overhead: {100 * (ratio - 1):+.2f} % [{100 * (low - 1):+.2f},"
+        f" {100 * (high - 1):+.2f}], {len(ratios)} pairs of steps"
+    )
     if not arguments.quick:
         method = METHOD + f" {arguments.threads} thread(s), {arguments.clock} clock."
         path = write_results(

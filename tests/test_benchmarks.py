@@ -460,7 +460,9 @@ def test_trl_gets_its_policy_on_the_device(monkeypatch, case):
             config = train_step.search_config("search-base")
             train_step.trl_steps(config, ticks(), "meta")
         else:
-            trl_engine.median_step(case, trl_engine.make(2), ticks(), "meta")
+            turns = trl_engine.Turns(case)
+            config = trl_engine.make(2)
+            trl_engine.make_trainer(case, config, ticks(), "meta", turns, "x")
 
 
 @pytest.mark.parametrize(("device", "memory"), [("cpu", 300.0), ("cuda", 7.5)])
@@ -516,3 +518,45 @@ def test_a_quick_run_samples_and_writes_nothing():
         assert f"\n{label}" in done.stdout
     assert "rlnotes, static shapes" in done.stdout and "wrote" not in done.stdout
     assert files == {path: path.read_bytes() for path in FOLDER.glob("results/*.json")}
+
+
+@pytest.mark.parametrize("first", ["ours", "peer"])
+def test_trainers_take_turns_until_one_has_ended(first):
+    import threading
+
+    import trl_engine
+
+    turns, seen = trl_engine.Turns(first), []
+    steps = {"ours": 3, "peer": 5}
+
+    def work(name):
+        for step in range(steps[name]):
+            turns.wait(name)
+            seen.append((step, name))
+            turns.pass_on(name)
+        turns.pass_on(name, for_good=True)
+
+    threads = [threading.Thread(target=work, args=[name]) for name in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    order = [first, "peer" if first == "ours" else "ours"]
+    assert seen[:6] == [(step, name) for step in range(3) for name in order]
+    assert sorted(seen[6:]) == [(3, "peer"), (4, "peer")]
+
+
+def test_the_interval_of_a_median_covers_it():
+    import random
+
+    import trl_engine
+
+    draw, hits = random.Random(0), 0
+    for _ in range(2000):
+        values = [draw.expovariate(1.0) for _ in range(100)]
+        middle, low, high = trl_engine.median_interval(values)
+        assert low <= middle <= high
+        hits += low <= 0.6931471805599453 <= high  # ln 2
+    assert 0.94 < hits / 2000 < 0.98
+    assert trl_engine.median_interval([3.0, 1.0, 2.0]) == (2.0, 1.0, 3.0)
