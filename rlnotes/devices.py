@@ -16,12 +16,13 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def best_device() -> torch.device:
-    """The accelerator if torch finds one, else the CPU.
+    """The accelerator if torch finds one, else the CPU; Apple's is left alone.
 
-    `CUDA_VISIBLE_DEVICES=` (nothing behind it) hides a GPU from torch.
+    `CUDA_VISIBLE_DEVICES=` (nothing behind it) hides a GPU from torch. On "mps" nothing
+    here was ever run, and it lacks float64.
     """
     found = torch.accelerator.current_accelerator(check_available=True)
-    return found or torch.device("cpu")
+    return torch.device("cpu") if found is None or found.type == "mps" else found
 
 
 @contextlib.contextmanager

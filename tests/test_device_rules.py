@@ -157,3 +157,11 @@ def test_a_cpu_run_names_no_gpu():
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="has an accelerator")
 def test_without_an_accelerator_the_cpu_is_best():
     assert best_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("found", "best"), [("cuda", "cuda"), ("mps", "cpu")])
+def test_the_accelerator_is_taken_unless_it_is_apples(monkeypatch, found, best):
+    monkeypatch.setattr(
+        torch.accelerator, "current_accelerator", lambda **_: torch.device(found)
+    )
+    assert best_device().type == best
