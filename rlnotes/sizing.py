@@ -72,14 +72,14 @@ def estimate(
     fed = prompts * prompt_length + micro * length
     kept = shape.activations_per_token(width, recompute=engine == "trl")
     answers = held_out * config.eval_samples
-    copies = config.bf16 and engine == "rlnotes"
+    bf16_copy = 2 * n * config.bf16  # ours is held all the time and answers as well
     work = _work(config, shape, prompt_length, engine)
     return Sizes(
         held={
             "process": PROCESS,
             "weights": 4 * n,
             "AdamW moments": 8 * n,
-            "bfloat16 copy that samples": 2 * n * copies,
+            "bfloat16 copy that samples": bf16_copy * (engine == "rlnotes"),
             "reference": 4 * n * (config.beta > 0 or config.kl_coef > 0),
             "critic, its gradient and moments": 16 * n * config.critic,
         },
@@ -91,7 +91,7 @@ def estimate(
         },
         sample=_sampling(shape, rows, prompt_length + length, width),
         evaluate={
-            "bfloat16 copy that answers": 2 * n * copies,
+            "bfloat16 copy that answers": bf16_copy * (engine == "trl"),
             **_sampling(shape, answers, prompt_length + length, width),
         },
         **work,
