@@ -25,7 +25,8 @@ DRAWS = ("tests/test_static_rollouts.py", "tests/test_device_rules.py")
 TRAINER, CONFIG = "rlnotes/engines/trl_trainer.py", "rlnotes/engines/trl_config.py"
 DATA, LISTS = "rlnotes/engines/trl_data.py", "rlnotes/engines/trl_sampling.py"
 STATIC, SAMPLING = "rlnotes/static_rollouts.py", "rlnotes/sampling.py"
-DEVICES = "rlnotes/devices.py"
+DEVICES, SHARDS = "rlnotes/devices.py", "rlnotes/engines/trl_sharding.py"
+HALVES = ("tests/test_sharded.py",)
 MUTANTS = (
     (TRAINER, "updates_per_step + 1\n", "updates_per_step\n", TRL),
     (TRAINER, "(update // updates + 1) / warmup", "(update // updates) / warmup", TRL),
@@ -84,7 +85,10 @@ MUTANTS = (
     (TRAINER, "rows = rows - own.start", "rows = rows", TWO),
     (TRAINER, "shares.sum((0, 2))", "shares[0].sum(1)", TWO),
     (TRAINER, "end_ids=[*self.eos_token_ids, self._pad_id]", "end_ids=[]", TRL),
-    (TRAINER, "            model.zero_grad(set_to_none=True)", "            pass", TRL),
+    (SHARDS, "            p.grad = None", "            pass", TRL),
+    (SHARDS, 'bool(reduce(seen, "sum"))', "found", HALVES),
+    (SHARDS, "output_dtype=None", "output_dtype=policy.output_dtype", HALVES),
+    (SHARDS, "if moving and not", "if not", HALVES),
     (LISTS, "[-1] not in end_ids", "[-1] in end_ids", TRL),
     (
         LISTS,
@@ -128,8 +132,6 @@ MUTANTS = (
 def survives(copy: Path, path: str, old: str, new: str, tests: tuple[str, ...]) -> bool:
     """Whether all tests stay green with the change; the copy is put back."""
     source = (ROOT / path).read_text(encoding="utf-8")
-    if source.count(old) != 1:
-        raise ValueError(f"{path}: expected {old!r} once, found {source.count(old)}")
     (copy / path).write_text(source.replace(old, new), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-qx", "-m", "not slow", *tests]
     environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
@@ -144,6 +146,10 @@ def main() -> int:
     """Try the mutants, print those that survive."""
     words = sys.argv[1:]
     chosen = [m for m in MUTANTS if all(w in " ".join(m[:3]) for w in words)]
+    for path, old, *_ in chosen:
+        found = (ROOT / path).read_text(encoding="utf-8").count(old)
+        if found != 1:
+            raise ValueError(f"{path}: expected {old!r} once, found {found} times")
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True
     )
