@@ -119,3 +119,25 @@ def test_07_train_takes_every_config(config):
 )
 def test_the_path_pattern_finds_machine_paths_only(text, found):
     assert bool(MACHINE_PATH.search(text)) is found
+
+
+INTERVAL = re.compile(r"(-?\d*\.?\d+) \[(-?\d*\.?\d+), (-?\d*\.?\d+)\]")
+
+
+def intervals(text: str) -> list[tuple[str, ...]]:
+    """Every "estimate [low, high]" of a text, as it is written."""
+    return INTERVAL.findall(text.replace("\N{MINUS SIGN}", "-"))
+
+
+def rounds_to(written: tuple[str, ...], computed: tuple[str, ...]) -> bool:
+    half = 0.5 * 10.0 ** -len(written[0].partition(".")[2]) + 1e-9
+    pairs = zip(written, computed, strict=True)
+    return all(abs(float(mine) - float(theirs)) <= half for mine, theirs in pairs)
+
+
+def test_an_interval_in_prose_is_one_that_a_cell_has_printed(notebook):
+    outputs = [o for cell in code_cells(notebook) for o in cell.outputs]
+    computed = [x for o in outputs for text in texts(o) for x in intervals(text)]
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    typed = [x for text in prose for x in intervals(text)]
+    assert [x for x in typed if not any(rounds_to(x, y) for y in computed)] == []
