@@ -86,7 +86,7 @@ def _load_split(options: DatasetOptions, split: str) -> Any:
     elif local:
         where["name"] = None  # a subset of the hub's, not of a folder's
     try:
-        with _quiet(), nullcontext() if local else cache_alone_if_unreachable():
+        with quiet_datasets(), nullcontext() if local else cache_alone_if_unreachable():
             return load_dataset(**where, split=split)
     except ValueError as error:  # an unknown split or subset: it lists those there are
         raise ValueError(f"{options.path}: {_line(error)}") from error
@@ -98,7 +98,7 @@ def _load_split(options: DatasetOptions, split: str) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_datasets() -> Iterator[None]:
     """Hide bars, and the hub's line for every further try, and put them back."""
     import datasets
     from huggingface_hub.utils import logging

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from rlnotes.dataset_rows import quiet_datasets
 from rlnotes.policies import Policy
 from rlnotes.validation import check_range
 
@@ -43,8 +44,11 @@ def fine_tune(
     # the trainer replaces `forward` and the cache's switch: it gets a copy to keep
     pupil = policy.clone()
     pupil.model.requires_grad_(True)
-    datasets.disable_progress_bars()  # a dozen bars for seconds of work
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+    with (
+        quiet_datasets(),  # a dozen bars for seconds of work
+        tempfile.TemporaryDirectory() as folder,
+        torch.random.fork_rng(devices=[]),
+    ):
         trainer = SFTTrainer(
             model=pupil.model,
             processing_class=policy.tokenizer,
