@@ -250,6 +250,9 @@ def half_precision(patch):
 def worker(sharding, folder):
     """What each launched process does; it writes what it found."""
     torch.set_num_threads(1)
+    import rlnotes.engines.trl as engine
+
+    engine.check_launcher = lambda: None  # which wants GPUs
     with {"fsdp2": fsdp2_on_the_cpu, "zero3": zero3_on_the_cpu}[sharding]():
         found = {}
         for name, fields in CASES.items():

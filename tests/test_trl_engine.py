@@ -742,6 +742,15 @@ def test_tensorboard_of_both_engines(tmp_path):
         assert [v for _, v in found[f"{prefix}reward"]] == pytest.approx(rewards)
 
 
+@pytest.mark.parametrize("name", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_shards_without_a_gpu_are_refused(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(trl_config, "has_gpu", lambda: False)
+    monkeypatch.setenv(name, "true")
+    with pytest.raises(ValueError, match=f"accelerate: .*{name}=true.*found none"):
+        run(make_config(**SMALL), output=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_our_loop_refuses_a_tracker_that_it_has_not(tmp_path, capsys):
     from rlnotes.cli import main
 

@@ -28,6 +28,7 @@ from rlnotes.devices import deterministic_algorithms, naming_what_to_lower
 from rlnotes.engines.tracking import beside_the_run, tracker
 from rlnotes.engines.trl_config import (
     check_expressible,
+    check_launcher,
     check_precision,
     has_gpu,
     read_options,
@@ -74,6 +75,7 @@ def train_with_trl(
     _check_installed()
     options = read_options(options or {})
     check_precision(config)
+    check_launcher()
     from accelerate import PartialState
 
     state = PartialState(cpu=not has_gpu())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -221,6 +222,20 @@ def check_precision(config: Config) -> None:
     if config.bf16 and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
         raise ValueError(
             f"bf16: {torch.cuda.get_device_name()} has no bfloat16, expected bf16=false"
+        )
+
+
+def check_launcher() -> None:
+    """Raise ValueError where accelerate was told to shard and there is no GPU.
+
+    It would train whole models on the CPU, without a word.
+    """
+    names = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    asked = [name for name in names if os.environ.get(name, "").lower() == "true"]
+    if asked and not has_gpu():
+        raise ValueError(
+            f"accelerate: its config asks for shards ({asked[0]}=true), expected GPUs,"
+            " found none; configs/accelerate/cpu2.yaml is for CPUs"
         )
 
 
