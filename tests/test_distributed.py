@@ -25,7 +25,7 @@ LAUNCH = ["-m", "accelerate.commands.launch", "--config_file"]
 CPU2 = str(ROOT / "configs" / "accelerate" / "cpu2.yaml")
 BASE = {
     "policy": "search-base",
-    "task": "search",
+    "task": "search-all",
     "bf16": False,
     "generation_batch_size": 32,
     "num_generations": 4,
@@ -58,13 +58,20 @@ CASES = {
 
 
 class Scripted:
-    """The search task, right or wrong by the hash of a text; some questions never."""
+    """Search questions, right or wrong by the hash of a text; some questions never.
+
+    The short questions come first: two processes get prompts of unequal width.
+    """
 
     def __init__(self):
-        self.task = load_task("search")
+        self.task = load_task("search-all")
 
     def __getattr__(self, name):
         return getattr(self.task, name)
+
+    def sample(self, count, *, seed, step):
+        tasks = self.task.sample(count, seed=seed, step=step)
+        return sorted(tasks, key=lambda task: len(task.columns["numbers"]))
 
     def verify(self, completion, task):
         answerable = stable_hash(str(task.prompt)) % 2 == 0

@@ -300,6 +300,13 @@ STEPS = {
         "mask_truncated_completions": True,
         "max_completion_length": 20,
     },
+    "dapo, filtered, mini-batches": {
+        "loss_type": "dapo",
+        "mask_truncated_completions": True,
+        "max_completion_length": 20,
+        "steps_per_generation": 2,
+        **MICRO,
+    },
     "bnpo, KL": {"loss_type": "bnpo", "beta": 0.3, "num_iterations": 2, **MICRO},
     "corrected KL": {"beta": 0.3, "kl_gradient": "importance", "num_iterations": 2},
     "cispo": {
@@ -492,6 +499,37 @@ def test_without_informative_groups_the_batch_is_filled_up():
     assert len(seen[0].rollouts) == 16 and row["frac_reward_zero_std"] == 1
     for name, value in result.policy.model.state_dict().items():
         assert torch.equal(value, start[name]), name
+
+
+def test_the_rule_looks_at_accuracy_whichever_reward_comes_first():
+    """Lengths differ within a group: by the first reward every group would do."""
+    config = small(
+        "dapo",
+        max_resample_times=1,
+        reward_funcs=("length_reward", "accuracy_reward"),
+        length_limit=20,
+    )
+    task = Verdicts(lambda completion, task: 0.0)
+    row = run(config, policy=load_policy("search-base"), task=task).metrics.iloc[-1]
+    assert row["rewards/length_reward/std"] > 0
+    assert row["dynamic_sampling/batches"] == 2
+    assert row["dynamic_sampling/groups_informative"] == 0
+
+
+def test_completions_as_rollouts_are_padded_as_rollouts_are():
+    from rlnotes.engines.trl_sampling import Completion, as_rollouts
+
+    question = {"prompt": "?", "answer": "!"}
+    sampled = [
+        Completion(question, [5, 6, 7], [8, 1], "a", None),
+        Completion(question, [5], [9], "b", None),
+    ]
+    rollouts = as_rollouts(sampled, num_generations=1, end_ids=[1])
+    assert rollouts.prompt_ids.tolist() == [[5, 6, 7], [0, 0, 5]]
+    assert rollouts.prompt_mask.tolist() == [[1, 1, 1], [0, 0, 1]]
+    assert rollouts.completion_ids.tolist() == [[8, 1], [9, 0]]
+    assert rollouts.completion_mask.tolist() == [[1, 1], [1, 0]]
+    assert rollouts.truncated.tolist() == [False, True]
 
 
 def test_an_idle_update_does_not_move_by_momentum():
