@@ -5,8 +5,8 @@
 
 mutmut changes equations; here most lines order, count or share, and a test takes
 seconds. So the changes are picked, one for each thing that could be wrong in silence.
-Works on a copy of the tracked files; exit status 1 if a mutant survives. Left out, since
-nothing can notice it: the id that `_gathered` pads with, which every mask hides.
+Works on a copy of the tracked files; exit status 1 if a mutant survives. Left out since
+nothing notices it: the id that `_gathered` pads with, which every mask hides.
 """
 
 from __future__ import annotations
