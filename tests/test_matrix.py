@@ -71,6 +71,16 @@ def test_the_plan_is_configs_times_seeds_times_overrides(write):
     assert runs[0].notebook.name == "07_train.ipynb"
 
 
+COMMITTED = sorted((project_folder() / "configs").rglob("matrix.yaml"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_a_committed_matrix_can_be_planned(path, monkeypatch):
+    monkeypatch.setattr("rlnotes.tasks.load_task", lambda name: name)  # no hub
+    runs = plan_matrix(path, output=Path("out"))
+    assert len(runs) == len({run.folder for run in runs}) >= 6
+
+
 def test_without_overrides_the_folder_is_the_configs(write, monkeypatch, tmp_path):
     assert folders(write(seeds=[3])) == [f"a/grpo_{TASK}_random_seed3"]
     assert folders(write(seeds=3)) == folders(write(seeds=[3]))
