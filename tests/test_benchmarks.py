@@ -447,6 +447,9 @@ def test_trl_gets_its_policy_on_the_device(monkeypatch, case):
     import train_step
     import trl_engine
 
+    # first: it would be made of the stand-in, and stay so for all other tests
+    import rlnotes.engines.trl_trainer  # noqa: F401
+
     class Trainer:
         def __init__(self, *arguments, model=None, args=None, **_):
             assert not args.use_cpu
