@@ -105,7 +105,7 @@ def bucketed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
             predictors += range(first, first + n)
             places += range(starts[row], starts[row] + n)
         hidden = backbone(input_ids=ids.to(device), use_cache=False).last_hidden_state
-        parts.append(hidden.flatten(0, 1)[torch.tensor(predictors, device=device)])
+        parts.append(_rows(hidden, torch.tensor(predictors, device=device)))
     return torch.cat(parts)[torch.tensor(places, device=device).argsort()]
 
 
@@ -122,7 +122,16 @@ def packed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
         position_ids=plan.positions,
         use_cache=False,
     ).last_hidden_state
-    return hidden.flatten(0, 1)[plan.predictors]
+    return _rows(hidden, plan.predictors)
+
+
+def _rows(hidden: Tensor, index: Tensor) -> Tensor:
+    """States (M, H) out of (rows, S, H).
+
+    `index_select`, not brackets: several tokens are predicted by one state, and the
+    brackets' backward adds their gradients from several threads in any order.
+    """
+    return hidden.flatten(0, 1).index_select(0, index)
 
 
 class _Plan:

@@ -296,3 +296,26 @@ def test_bfloat16_rollouts_record_what_the_plain_forward_says(policy, prompts):
     torch.testing.assert_close(r.per_token_logps, plain, atol=0.05, rtol=0.02)
     wrong = per_token_logps(random_policy(seed=3).clone(dtype=torch.bfloat16), r)
     assert (r.per_token_logps - wrong).abs().max() > 0.5
+
+
+def test_the_gradient_of_a_shared_state_does_not_depend_on_threads():
+    """Several threads that add to one row in any order would change its last bits."""
+    from rlnotes.scoring import _rows
+
+    torch.manual_seed(0)
+    hidden, slopes = torch.randn(2, 480, 576), torch.randn(1100, 576)
+    shared = [torch.full((200,), 5), torch.full((200,), 6), torch.arange(700)]
+    index = torch.cat(shared)[torch.randperm(1100)]
+
+    def gradient(threads):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            states = hidden.clone().requires_grad_()
+            _rows(states, index).backward(slopes)
+            return states.grad
+        finally:
+            torch.set_num_threads(before)
+
+    one = gradient(1)
+    assert all(torch.equal(gradient(2), one) for _ in range(30))
