@@ -12,6 +12,9 @@ import torch
 if TYPE_CHECKING:
     from rlnotes.algorithms import Config
 
+SAMPLING = ("generation_batch_size", "max_completion_length")
+UPDATING = ("per_device_train_batch_size", *SAMPLING)
+"""Fields that memory grows with, the one that changes the run least first."""
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 

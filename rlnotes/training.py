@@ -21,6 +21,8 @@ from torch import Tensor
 from rlnotes.algorithms import Config
 from rlnotes.batches import prepare, score
 from rlnotes.devices import (
+    SAMPLING,
+    UPDATING,
     best_device,
     deterministic_algorithms,
     naming_what_to_lower,
@@ -42,10 +44,6 @@ from rlnotes.rollouts import Rollouts, generate_rollouts, sample_informative
 from rlnotes.shaping import informative_groups
 from rlnotes.tasks import TaskSet, load_task
 from rlnotes.updates import Learner, update
-
-# what memory grows with, the one that changes the run least first
-_SAMPLING = ("generation_batch_size", "max_completion_length")
-_UPDATING = ("per_device_train_batch_size", *_SAMPLING)
 
 
 @dataclass
@@ -130,10 +128,10 @@ def train(
         bar.update(max(done, 0))
         for step in range(max(done, 0) + 1, config.max_steps + 1):
             start = time.perf_counter()
-            with naming_what_to_lower(config, "sampling", *_SAMPLING):
+            with naming_what_to_lower(config, "sampling", *SAMPLING):
                 rollouts, rewards, costs = collect(learner, task, reward_funcs, step)
             rolled = time.perf_counter()
-            with naming_what_to_lower(config, "updating", *_UPDATING):
+            with naming_what_to_lower(config, "updating", *UPDATING):
                 batch = prepare(learner, rollouts, rewards)
                 stats = update(learner, batch, step)
             metrics = {

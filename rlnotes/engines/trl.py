@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rlnotes.algorithms import Config
-from rlnotes.devices import deterministic_algorithms, naming_what_to_lower
+from rlnotes.devices import UPDATING, deterministic_algorithms, naming_what_to_lower
 from rlnotes.engines.tracking import beside_the_run, tracker
 from rlnotes.engines.trl_config import (
     check_expressible,
@@ -206,10 +206,7 @@ def _run(
         if saved is not None:
             checkpoint = str(folder / _checked_state(saved, trainer))
             trainer.num_completions = saved["num_completions"]
-    lower = ("per_device_train_batch_size", "generation_batch_size")
-    with naming_what_to_lower(
-        trainer.config, "training with TRL", *lower, "max_completion_length"
-    ):
+    with naming_what_to_lower(trainer.config, "training with TRL", *UPDATING):
         trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()
     if record is not None:

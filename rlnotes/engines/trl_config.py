@@ -240,7 +240,7 @@ def check_launcher() -> None:
 
 
 def has_gpu() -> bool:
-    """Whether torch finds an accelerator."""
-    import torch
+    """Whether a run is placed on an accelerator: the rule of our own loop."""
+    from rlnotes.devices import best_device
 
-    return torch.accelerator.is_available()
+    return best_device().type != "cpu"
