@@ -27,7 +27,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from rlnotes import provenance
+from rlnotes.machine import provenance
 
 RESULTS = Path(__file__).resolve().parent / "results"
 Row = dict[str, Any]
@@ -62,7 +62,7 @@ def parse_with_device(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Parse with `--device` added; a device or a clock that is not there is refused."""
     import torch
 
-    from rlnotes.devices import best_device
+    from rlnotes.machine.devices import best_device
 
     best = best_device().type
     parser.add_argument(

@@ -26,7 +26,7 @@ DRAWS = ("tests/test_static_rollouts.py", "tests/test_device_rules.py")
 TRAINER, CONFIG = "rlnotes/engines/trl_trainer.py", "rlnotes/engines/trl_config.py"
 DATA, LISTS = "rlnotes/engines/trl_data.py", "rlnotes/engines/trl_sampling.py"
 STATIC, SAMPLING = "rlnotes/static_rollouts.py", "rlnotes/sampling.py"
-DEVICES, SHARDS = "rlnotes/devices.py", "rlnotes/engines/trl_sharding.py"
+DEVICES, SHARDS = "rlnotes/machine/devices.py", "rlnotes/engines/trl_sharding.py"
 HALVES = ("tests/test_sharded.py",)
 MUTANTS = (
     (TRAINER, "updates_per_step + 1\n", "updates_per_step\n", TRL),

@@ -127,7 +127,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "reflection": ("reflect",),
     "reflection_scores": ("detect_behaviors", "detector_scores"),
     # around it
-    "provenance": ("project_folder", "describe_run"),
+    "machine.provenance": ("project_folder", "describe_run"),
     "notebook_runner": ("run_notebooks", "run_notebook_with_config"),
     "exercises": ("check_exercise",),
     "check": ("run_check",),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rlnotes.files import read_mapping
+from rlnotes.machine.files import read_mapping
 from rlnotes.validation import check_choice
 
 LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo", "dapo_prompt", "luspo", "cispo"]

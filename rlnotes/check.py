@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from rlnotes.advantages import group_relative_advantages
-from rlnotes.objectives import policy_loss
-from rlnotes.policies import EMBEDDED_POLICY, cache_folder
-from rlnotes.provenance import (
+from rlnotes.machine.provenance import (
     cpu_model,
     describe_commit,
     num_threads,
     package_versions,
 )
+from rlnotes.objectives import policy_loss
+from rlnotes.policies import EMBEDDED_POLICY, cache_folder
 from rlnotes.run_folders import runs_folder
 
 _TOLERANCE = 1e-6

@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     """`rlnotes run`: 0 if every notebook ran through, 1 if one failed."""
     from datetime import datetime
 
+    from rlnotes.machine.provenance import project_folder
     from rlnotes.notebook_runner import find_notebooks, run_notebooks
-    from rlnotes.provenance import project_folder
     from rlnotes.run_folders import runs_folder
 
     folder = project_folder() / "notebooks"
@@ -165,7 +165,7 @@ def size(arguments: argparse.Namespace) -> int:
 
 def pretrain(arguments: argparse.Namespace) -> int:
     """`rlnotes pretrain`: a base policy of the search lab, with its card."""
-    from rlnotes.files import read_mapping
+    from rlnotes.machine.files import read_mapping
     from rlnotes.run_folders import runs_folder
     from rlnotes.search_checkpoint import make_pretraining, pretrain_to_folder
 
@@ -191,7 +191,7 @@ def algorithms(arguments: argparse.Namespace) -> int:
 
 def table(arguments: argparse.Namespace) -> int:
     """`rlnotes table`: recorded runs as a Markdown table."""
-    from rlnotes.provenance import project_folder
+    from rlnotes.machine.provenance import project_folder
     from rlnotes.results import results_table
 
     print(results_table(arguments.runs or project_folder() / "data" / "runs"))

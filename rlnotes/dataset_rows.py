@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.final_answers import final_answer, plain_number
-from rlnotes.hub import cache_alone_if_unreachable
+from rlnotes.machine.hub import cache_alone_if_unreachable
 from rlnotes.validation import check_choice, check_range
 
 Rows = tuple[tuple[str, str], ...]  # (question, answer)

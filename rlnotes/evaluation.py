@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rlnotes.algorithms import Config
 from rlnotes.batches import Batch, reward_weights, score, weighted_sum
-from rlnotes.devices import naming_what_to_lower
+from rlnotes.machine.devices import naming_what_to_lower
 from rlnotes.masking import masked_mean
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlnotes.hub import cache_alone_if_unreachable
+from rlnotes.machine.hub import cache_alone_if_unreachable
 
 # (hidden, intermediate, layers, heads, key-value heads, tied, vocabulary). Layers,
 # heads and ties: Qwen2.5 report (2412.15115), Table 1; widths: Qwen2 report

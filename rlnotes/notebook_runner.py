@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlnotes.files import read_mapping
-from rlnotes.provenance import command_line
+from rlnotes.machine.files import read_mapping
+from rlnotes.machine.provenance import command_line
 
 KERNEL = "python3"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from rlnotes.provenance import project_folder
+from rlnotes.machine.provenance import project_folder
 
 _SOURCE = ("paper", "version", "item")
 _CELL = ("group", "condition", "model", "benchmark", "metric")

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlnotes.hub import cache_alone_if_unreachable
+from rlnotes.machine.hub import cache_alone_if_unreachable
 
 EMBEDDED_POLICY = "smollm2-135m"
 TINY_POLICY = "tiny"

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
-from rlnotes.files import append_text, locked, replace_text, whole_lines
-from rlnotes.provenance import describe_run, peak_gpu_memory_mb, peak_memory_mb
+from rlnotes.machine.files import append_text, locked, replace_text, whole_lines
+from rlnotes.machine.provenance import describe_run, peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.resumption import (
     check_config,
     check_startable,

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlnotes.files import replace_text, replacing
+from rlnotes.machine.files import replace_text, replacing
 from rlnotes.reflection import Report
 from rlnotes.reflection_counts import rates
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlnotes.algorithms import Config
-from rlnotes.files import read_mapping, replacing, temporary_path, whole_lines
+from rlnotes.machine.files import read_mapping, replacing, temporary_path, whole_lines
 from rlnotes.run_folders import check_free, partial_folder
 
 if TYPE_CHECKING:

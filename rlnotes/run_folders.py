@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlnotes.provenance import project_folder
+from rlnotes.machine.provenance import project_folder
 
 RunPaths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PARTIAL = ".partial"

@@ -16,9 +16,9 @@ import torch
 import yaml
 
 from rlnotes.algorithms import coerce
-from rlnotes.files import replace_text
+from rlnotes.machine.files import replace_text
+from rlnotes.machine.provenance import describe_run
 from rlnotes.policies import Policy
-from rlnotes.provenance import describe_run
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
 from rlnotes.search_task import SEARCH_TASKS

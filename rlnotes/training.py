@@ -20,14 +20,14 @@ from torch import Tensor
 
 from rlnotes.algorithms import Config
 from rlnotes.batches import prepare, score
-from rlnotes.devices import (
+from rlnotes.evaluation import evaluate, sample_records, summarize
+from rlnotes.machine.devices import (
     SAMPLING,
     UPDATING,
     best_device,
     deterministic_algorithms,
     naming_what_to_lower,
 )
-from rlnotes.evaluation import evaluate, sample_records, summarize
 from rlnotes.policies import Critic, Policy, load_policy
 from rlnotes.recording import RunRecorder
 from rlnotes.resumption import Checkpoints, check_startable

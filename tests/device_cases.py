@@ -13,7 +13,7 @@ import torch
 
 from rlnotes import engines
 from rlnotes.algorithms import make_config
-from rlnotes.devices import deterministic_algorithms
+from rlnotes.machine.devices import deterministic_algorithms
 from rlnotes.policies import load_policy
 from rlnotes.recording import load_run
 from rlnotes.resumption import load_state

@@ -195,14 +195,18 @@ def parse(common, monkeypatch, *options):
 
 @pytest.mark.parametrize("found", ["cpu", "cuda"])
 def test_the_accelerator_is_the_device_where_there_is_one(common, monkeypatch, found):
-    monkeypatch.setattr("rlnotes.devices.best_device", lambda: torch.device(found))
+    monkeypatch.setattr(
+        "rlnotes.machine.devices.best_device", lambda: torch.device(found)
+    )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: found == "cuda")
     assert parse(common, monkeypatch).device == found
     assert parse(common, monkeypatch, "--device", "cpu").device == "cpu"
 
 
 def test_processor_seconds_of_a_gpu_are_refused_by_name(common, monkeypatch, capsys):
-    monkeypatch.setattr("rlnotes.devices.best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(
+        "rlnotes.machine.devices.best_device", lambda: torch.device("cuda")
+    )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(SystemExit):
         parse(common, monkeypatch, "--clock", "cpu")

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from rlnotes.algorithms import make_config
-from rlnotes.devices import (
+from rlnotes.machine.devices import (
     best_device,
     deterministic_algorithms,
     is_out_of_memory,
     naming_what_to_lower,
 )
-from rlnotes.provenance import describe_run, gpu_driver
+from rlnotes.machine.provenance import describe_run, gpu_driver
 from rlnotes.rollouts import draw_tokens
 
 # ------------------------------------------------------------------- determinism

@@ -15,8 +15,8 @@ import yaml
 
 from rlnotes.algorithms import Config, load_config
 from rlnotes.cli import main
+from rlnotes.machine.provenance import project_folder
 from rlnotes.matrix import plan_matrix
-from rlnotes.provenance import project_folder
 from rlnotes.recording import load_run
 from rlnotes.sweeps import run_sweep
 

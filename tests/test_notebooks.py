@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from rlnotes.files import read_mapping
+from rlnotes.machine.files import read_mapping
 from rlnotes.notebook_pairs import compare_pair
 from rlnotes.notebook_runner import check_parameters
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import rlnotes.provenance
-from rlnotes.provenance import command_line, describe_commit, project_folder
+import rlnotes.machine.provenance
+from rlnotes.machine.provenance import command_line, describe_commit, project_folder
 from rlnotes.recording import RunRecorder, load_run, load_runs
 from rlnotes.run_folders import find_runs, run_name, runs_folder
 
@@ -270,7 +270,7 @@ def clone(tmp_path, monkeypatch):
     for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "one"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     source = tmp_path / "rlnotes" / "provenance.py"
-    monkeypatch.setattr(rlnotes.provenance, "__file__", str(source))
+    monkeypatch.setattr(rlnotes.machine.provenance, "__file__", str(source))
     return tmp_path
 
 

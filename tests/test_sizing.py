@@ -11,7 +11,7 @@ import transformers
 from rlnotes.algorithms import load_config, make_config
 from rlnotes.cli import main
 from rlnotes.engines.trl_config import check_expressible, to_trl_kwargs
-from rlnotes.files import read_mapping
+from rlnotes.machine.files import read_mapping
 from rlnotes.model_shapes import load_shape, shape_of
 from rlnotes.recording import load_run
 from rlnotes.sizing import advice, describe, estimate

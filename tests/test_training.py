@@ -14,9 +14,9 @@ from rlnotes.evaluation import (
     first_sentence,
     split_gain,
 )
+from rlnotes.machine.provenance import describe_run, project_folder
 from rlnotes.objectives import policy_loss, value_loss
 from rlnotes.policies import Critic
-from rlnotes.provenance import describe_run, project_folder
 from rlnotes.recording import load_run
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.scoring import packed_logps, per_token_logps

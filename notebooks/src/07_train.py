@@ -117,7 +117,7 @@ import pandas as pd
 import torch
 
 from rlnotes import engines, figures
-from rlnotes.devices import best_device
+from rlnotes.machine.devices import best_device
 from rlnotes.evaluation import answer_held_out, split_gain
 from rlnotes.policies import load_policy
 from rlnotes.rollouts import generate_rollouts

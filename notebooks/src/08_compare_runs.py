@@ -37,7 +37,7 @@ import torch
 
 from rlnotes import figures, statistics
 from rlnotes.policies import Critic, load_policy
-from rlnotes.provenance import project_folder
+from rlnotes.machine.provenance import project_folder
 from rlnotes.recording import load_run, load_runs
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.run_folders import find_runs

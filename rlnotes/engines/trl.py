@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rlnotes.algorithms import Config
-from rlnotes.devices import UPDATING, deterministic_algorithms, naming_what_to_lower
 from rlnotes.engines.tracking import beside_the_run, tracker
 from rlnotes.engines.trl_config import (
     check_expressible,
@@ -35,6 +34,11 @@ from rlnotes.engines.trl_config import (
     to_trl_kwargs,
 )
 from rlnotes.engines.trl_data import make_dataset
+from rlnotes.machine.devices import (
+    UPDATING,
+    deterministic_algorithms,
+    naming_what_to_lower,
+)
 from rlnotes.policies import TINY_POLICY, Policy, load_policy
 from rlnotes.resumption import check_startable
 from rlnotes.tasks import TaskSet, load_task

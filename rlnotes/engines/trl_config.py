@@ -241,6 +241,6 @@ def check_launcher() -> None:
 
 def has_gpu() -> bool:
     """Whether a run is placed on an accelerator: the rule of our own loop."""
-    from rlnotes.devices import best_device
+    from rlnotes.machine.devices import best_device
 
     return best_device().type != "cpu"

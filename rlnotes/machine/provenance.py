@@ -153,7 +153,7 @@ def peak_memory_mb() -> float | None:
 
 def _git(*arguments: str) -> str | None:
     """Output of git in this package's clone; None where git or the clone is missing."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     return _output("git", "-C", str(root), *arguments)
