@@ -49,7 +49,7 @@ SHORTER = {"cpu": "bf16", "cuda": "tf32"}
 SHORTER_LABELS = {"bf16": "mkldnn matmul bf16", "tf32": "CUDA matmul tf32"}
 PRODUCT_ROWS = {"cpu": (256,), "cuda": (256, 4096)}  # a GPU is not full with 256
 NAMES = {
-    "ours": "rlnotes.fused",
+    "ours": "rlnotes.equations.fused",
     "plain": "plain logits",
     "trl": "TRL ChunkedLogProbFunction",
     "liger": "Liger LigerFusedLinearGRPOLoss",
@@ -123,8 +123,8 @@ def liger_loss(hidden: Tensor, head: Tensor, data: dict[str, Tensor]) -> Tensor:
 
 
 def our_loss(hidden: Tensor, head: Tensor, data: dict[str, Tensor]) -> Tensor:
-    """`rlnotes.fused` with its defaults; it returns the entropies as well."""
-    from rlnotes.fused import fused_policy_loss
+    """`rlnotes.equations.fused` with its defaults; it returns the entropies as well."""
+    from rlnotes.equations.fused import fused_policy_loss
 
     count = len(hidden)
 

@@ -36,7 +36,7 @@ from common import (
 )
 from torch import Tensor, nn
 
-from rlnotes.masking import completion_mask_from_ids
+from rlnotes.equations.masking import completion_mask_from_ids
 from rlnotes.policies import Policy, load_policy
 from rlnotes.rollouts import encode_prompts, generate_rollouts
 from rlnotes.tasks import load_task

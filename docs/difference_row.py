@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from rlnotes.conventions import CONVENTIONS
+from rlnotes.equations.conventions import CONVENTIONS
 
 T = partial(torch.tensor, dtype=torch.float64)
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
@@ -20,7 +20,7 @@ class Row:
     """One disagreement.
 
     Attributes:
-        number: 1 to 24 as in the comments of `rlnotes/conventions.py`, then our finds.
+        number: 1 to 24 as in the comments of `rlnotes/equations/conventions.py`, then our finds.
         topic: GAE, advantage, clip, mean, KL, length, sampling, GDPO or script.
         title: what differs.
         paper: what the equation says.

@@ -23,9 +23,9 @@ from differences_in_advantages import ROWS as ADVANTAGE_ROWS
 from differences_in_losses import ROWS as LOSS_ROWS
 from differences_in_training import ROWS as TRAINING_ROWS
 
-from rlnotes.advantages import group_relative_advantages
-from rlnotes.conventions import CONVENTIONS
-from rlnotes.objectives import policy_loss
+from rlnotes.equations.advantages import group_relative_advantages
+from rlnotes.equations.conventions import CONVENTIONS
+from rlnotes.equations.objectives import policy_loss
 from rlnotes.worked_group import worked_group
 
 PAGE = Path(__file__).with_name("differences.md")

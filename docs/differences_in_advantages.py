@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from difference_row import Row, T, each, stored
 
-from rlnotes.advantages import (
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
     group_relative_advantages,
     whiten,
 )
-from rlnotes.objectives import value_loss
+from rlnotes.equations.objectives import value_loss
 
 
 def std_and_epsilon() -> dict[str, Any]:

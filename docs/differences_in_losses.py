@@ -6,8 +6,8 @@ import torch
 from difference_row import Row, T, each
 from torch import Tensor
 
-from rlnotes.divergences import kl_penalty
-from rlnotes.objectives import (
+from rlnotes.equations.divergences import kl_penalty
+from rlnotes.equations.objectives import (
     aggregate_loss,
     cispo_loss,
     clipped_surrogate_loss,

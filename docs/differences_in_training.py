@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from difference_row import Row, T, each
 
-from rlnotes.objectives import aggregate_loss, clipped_surrogate_loss
-from rlnotes.shaping import (
+from rlnotes.equations.objectives import aggregate_loss, clipped_surrogate_loss
+from rlnotes.equations.shaping import (
     informative_groups,
     overlong_filter,
     soft_overlong_punishment,

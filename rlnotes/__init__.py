@@ -26,7 +26,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "generate_rollouts",
         "sample_informative",
     ),
-    "masking": ("completion_mask_from_ids", "masked_mean", "masked_var"),
+    "equations.masking": ("completion_mask_from_ids", "masked_mean", "masked_var"),
     # rewards
     "rewards": (
         "accuracy_reward",
@@ -38,7 +38,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "get_language_consistency_reward",
         "compute_rewards",
     ),
-    "shaping": (
+    "equations.shaping": (
         "soft_overlong_punishment",
         "overlong_filter",
         "kl_penalized_rewards",
@@ -46,7 +46,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "informative_groups",
     ),
     # advantages
-    "advantages": (
+    "equations.advantages": (
         "generalized_advantage_estimation",
         "length_adaptive_lambda",
         "whiten",
@@ -55,7 +55,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "decoupled_advantages",
     ),
     # objective
-    "objectives": (
+    "equations.objectives": (
         "importance_ratio",
         "clipped_surrogate_loss",
         "cispo_loss",
@@ -67,7 +67,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "clip_fractions",
         "value_loss",
     ),
-    "divergences": (
+    "equations.divergences": (
         "kl_k1",
         "kl_k2",
         "kl_k3",
@@ -75,8 +75,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "exact_kl",
         "token_entropy",
     ),
-    "fused": ("fused_policy_loss", "fused_sequence_loss", "fused_logps"),
-    "conventions": ("Convention", "CONVENTIONS"),
+    "equations.fused": ("fused_policy_loss", "fused_sequence_loss", "fused_logps"),
+    "equations.conventions": ("Convention", "CONVENTIONS"),
     # update
     "algorithms": (
         "Config",

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import read_mapping
-from rlnotes.validation import check_choice
 
 LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo", "dapo_prompt", "luspo", "cispo"]
 REWARDS = (
@@ -77,7 +77,7 @@ class Config:
     CPU does so anyway."""
 
     loss_type: LossType = "grpo"
-    """How token losses become one number: `rlnotes.objectives.token_weights`."""
+    """How token losses become one number: `rlnotes.equations.objectives.token_weights`."""
     epsilon: float = 0.2
     epsilon_high: float | None = None
     """Upper clip; None: `epsilon`. DAPO 0.28."""

@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rlnotes.advantages import (
+from rlnotes.algorithms import Config
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
     group_relative_advantages,
     whiten,
 )
-from rlnotes.algorithms import Config
-from rlnotes.divergences import kl_k1
+from rlnotes.equations.divergences import kl_k1
+from rlnotes.equations.shaping import (
+    conditioned_rewards,
+    kl_penalized_rewards,
+    overlong_filter,
+)
 from rlnotes.policies import Critic
 from rlnotes.rewards import RewardFunction, compute_rewards
 from rlnotes.rollouts import Rollouts
 from rlnotes.scoring import completion_hidden_states, packed_logps, unpack
-from rlnotes.shaping import conditioned_rewards, kl_penalized_rewards, overlong_filter
 
 if TYPE_CHECKING:
     from rlnotes.updates import Learner

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rlnotes.advantages import group_relative_advantages
+from rlnotes.equations.advantages import group_relative_advantages
+from rlnotes.equations.objectives import policy_loss
 from rlnotes.machine.provenance import (
     cpu_model,
     describe_commit,
     num_threads,
     package_versions,
 )
-from rlnotes.objectives import policy_loss
 from rlnotes.policies import EMBEDDED_POLICY, cache_folder
 from rlnotes.run_folders import runs_folder
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from rlnotes.algorithms import Config
 from rlnotes.batches import Batch, reward_weights, score, weighted_sum
+from rlnotes.equations.masking import masked_mean
 from rlnotes.machine.devices import naming_what_to_lower
-from rlnotes.masking import masked_mean
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward
 from rlnotes.rollouts import Rollouts, generate_rollouts

@@ -16,33 +16,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.advantages import (
+from rlnotes.curation import Response, is_right, reject
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
     group_relative_advantages,
     leave_one_out_advantages,
 )
-from rlnotes.curation import Response, is_right, reject
-from rlnotes.divergences import kl_k3
-from rlnotes.language import share_of_words
-from rlnotes.masking import completion_mask_from_ids
-from rlnotes.objectives import (
+from rlnotes.equations.divergences import kl_k3
+from rlnotes.equations.masking import completion_mask_from_ids
+from rlnotes.equations.objectives import (
     clip_fractions,
     clipped_surrogate_loss,
     importance_ratio,
     token_weights,
     value_loss,
 )
-from rlnotes.reflection_benefit import MatchedCounts
-from rlnotes.reflection_words import WordList
-from rlnotes.search_traces import Trace
-from rlnotes.shaping import (
+from rlnotes.equations.shaping import (
     conditioned_rewards,
     informative_groups,
     soft_overlong_punishment,
 )
+from rlnotes.equations.validation import check_choice
+from rlnotes.language import share_of_words
+from rlnotes.reflection_benefit import MatchedCounts
+from rlnotes.reflection_words import WordList
+from rlnotes.search_traces import Trace
 from rlnotes.tasks import Task
-from rlnotes.validation import check_choice
 from rlnotes.worked_group import worked_group
 
 Test = Callable[[Any], bool]

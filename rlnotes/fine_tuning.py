@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from rlnotes.dataset_rows import quiet_datasets
+from rlnotes.equations.validation import check_range
 from rlnotes.policies import Policy
-from rlnotes.validation import check_range
 
 
 def fine_tune(

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
+from rlnotes.equations.shaping import soft_overlong_punishment
+from rlnotes.equations.validation import check_range
 from rlnotes.language import share_of_words
-from rlnotes.shaping import soft_overlong_punishment
 from rlnotes.tasks import Task, last_number, verify_number
-from rlnotes.validation import check_range
 
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlnotes.equations.masking import completion_mask_from_ids
+from rlnotes.equations.validation import check_choice, check_range
 from rlnotes.kv_cache import share_with_group
-from rlnotes.masking import completion_mask_from_ids
 from rlnotes.policies import Policy
 from rlnotes.sampling import draw_tokens
 from rlnotes.static_rollouts import StaticStep, static_columns
 from rlnotes.tasks import Task
-from rlnotes.validation import check_choice, check_range
 
 
 @dataclass

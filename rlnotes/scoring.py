@@ -202,7 +202,7 @@ def packed_logps(
     policy: Policy, rollouts: Rollouts, *, temperature: float = 1.0
 ) -> Tensor:
     """`per_token_logps` with little padding and a chunked head; no gradient."""
-    from rlnotes.fused import fused_logps, plain_head_weight
+    from rlnotes.equations.fused import fused_logps, plain_head_weight
 
     with torch.no_grad():
         hidden = completion_hidden_states(policy.model.base_model, rollouts)

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from tqdm import trange
 
+from rlnotes.equations.validation import check_range
 from rlnotes.policies import Policy
 from rlnotes.pretraining import fast_tokenizer, ids_and_labels
 from rlnotes.search_task import (
@@ -31,7 +32,6 @@ from rlnotes.search_task import (
     write_try,
 )
 from rlnotes.tasks import Task
-from rlnotes.validation import check_range
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
 _WORDS = ("make", "from", ":", "=", "?", *OPERATORS, *WAIT, *ANSWER)

@@ -16,13 +16,13 @@ import torch
 import yaml
 
 from rlnotes.algorithms import coerce
+from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
 from rlnotes.policies import Policy
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
 from rlnotes.search_task import SEARCH_TASKS
-from rlnotes.validation import check_choice
 
 _SAMPLES = 8  # completions per held-out question
 _BUDGET = 128  # tokens

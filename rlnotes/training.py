@@ -20,6 +20,7 @@ from torch import Tensor
 
 from rlnotes.algorithms import Config
 from rlnotes.batches import prepare, score
+from rlnotes.equations.shaping import informative_groups
 from rlnotes.evaluation import evaluate, sample_records, summarize
 from rlnotes.machine.devices import (
     SAMPLING,
@@ -41,7 +42,6 @@ from rlnotes.rewards import (
     get_soft_overlong_punishment,
 )
 from rlnotes.rollouts import Rollouts, generate_rollouts, sample_informative
-from rlnotes.shaping import informative_groups
 from rlnotes.tasks import TaskSet, load_task
 from rlnotes.updates import Learner, update
 

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from rlnotes.algorithms import Config
 from rlnotes.batches import Batch, predict_values
-from rlnotes.divergences import kl_k3
-from rlnotes.fused import (
+from rlnotes.equations.divergences import kl_k3
+from rlnotes.equations.fused import (
     fused_policy_loss,
     fused_sequence_loss,
     plain_head_weight,
 )
-from rlnotes.masking import masked_mean
-from rlnotes.objectives import (
+from rlnotes.equations.masking import masked_mean
+from rlnotes.equations.objectives import (
     clip_fractions,
     importance_ratio,
     per_token_policy_loss,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlnotes.masking import completion_mask_from_ids
+from rlnotes.equations.masking import completion_mask_from_ids
 
 PROMPT = "What is 7 * 8?"
 END = "<end>"

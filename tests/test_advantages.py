@@ -7,7 +7,7 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.advantages import (
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
     group_relative_advantages,

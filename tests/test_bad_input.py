@@ -6,17 +6,24 @@ import pytest
 import torch
 from torch import tensor as T
 
-from rlnotes.advantages import (
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     group_relative_advantages,
     leave_one_out_advantages,
     length_adaptive_lambda,
     whiten,
 )
-from rlnotes.advantages import generalized_advantage_estimation as gae
-from rlnotes.divergences import exact_kl, kl_k1, kl_k2, kl_k3, kl_penalty, token_entropy
-from rlnotes.masking import completion_mask_from_ids, masked_mean, masked_var
-from rlnotes.objectives import (
+from rlnotes.equations.advantages import generalized_advantage_estimation as gae
+from rlnotes.equations.divergences import (
+    exact_kl,
+    kl_k1,
+    kl_k2,
+    kl_k3,
+    kl_penalty,
+    token_entropy,
+)
+from rlnotes.equations.masking import completion_mask_from_ids, masked_mean, masked_var
+from rlnotes.equations.objectives import (
     aggregate_loss,
     cispo_loss,
     clip_fractions,
@@ -28,14 +35,14 @@ from rlnotes.objectives import (
     token_weights,
     value_loss,
 )
-from rlnotes.shaping import (
+from rlnotes.equations.shaping import (
     conditioned_rewards,
     informative_groups,
     kl_penalized_rewards,
     overlong_filter,
     soft_overlong_punishment,
 )
-from rlnotes.validation import (
+from rlnotes.equations.validation import (
     check_choice,
     check_finite,
     check_float,

@@ -8,7 +8,7 @@ import pytest
 
 import rlnotes.check
 from rlnotes.check import run_check, self_test, writable
-from rlnotes.objectives import policy_loss
+from rlnotes.equations.objectives import policy_loss
 
 
 def test_a_sound_installation_passes(tmp_path, monkeypatch, capsys):

@@ -9,16 +9,16 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.advantages import (
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
     group_relative_advantages,
     leave_one_out_advantages,
     whiten,
 )
-from rlnotes.conventions import CONVENTIONS
-from rlnotes.divergences import kl_penalty
-from rlnotes.objectives import (
+from rlnotes.equations.conventions import CONVENTIONS
+from rlnotes.equations.divergences import kl_penalty
+from rlnotes.equations.objectives import (
     aggregate_loss,
     cispo_loss,
     clipped_surrogate_loss,
@@ -27,7 +27,7 @@ from rlnotes.objectives import (
     token_weights,
     value_loss,
 )
-from rlnotes.shaping import (
+from rlnotes.equations.shaping import (
     informative_groups,
     overlong_filter,
     soft_overlong_punishment,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlnotes.conventions import CONVENTIONS
+from rlnotes.equations.conventions import CONVENTIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
 sys.path.insert(0, str(DOCS))

@@ -7,7 +7,14 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.divergences import exact_kl, kl_k1, kl_k2, kl_k3, kl_penalty, token_entropy
+from rlnotes.equations.divergences import (
+    exact_kl,
+    kl_k1,
+    kl_k2,
+    kl_k3,
+    kl_penalty,
+    token_entropy,
+)
 
 
 def value_and_gradient(logp, ref, **keywords):

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from rlnotes.advantages import (
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
     group_relative_advantages,
@@ -25,16 +25,16 @@ from rlnotes.advantages import (
     length_adaptive_lambda,
     whiten,
 )
-from rlnotes.conventions import CONVENTIONS
-from rlnotes.divergences import kl_penalty
-from rlnotes.objectives import (
+from rlnotes.equations.conventions import CONVENTIONS
+from rlnotes.equations.divergences import kl_penalty
+from rlnotes.equations.objectives import (
     aggregate_loss,
     cispo_loss,
     importance_ratio,
     policy_loss,
     value_loss,
 )
-from rlnotes.shaping import kl_penalized_rewards, soft_overlong_punishment
+from rlnotes.equations.shaping import kl_penalized_rewards, soft_overlong_punishment
 
 G = 4
 GROUPS = ["rewards", "rewards_constant_group"]

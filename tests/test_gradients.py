@@ -8,8 +8,8 @@ from torch import tensor as T
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from rlnotes.divergences import exact_kl, kl_penalty, token_entropy
-from rlnotes.objectives import (
+from rlnotes.equations.divergences import exact_kl, kl_penalty, token_entropy
+from rlnotes.equations.objectives import (
     aggregate_loss,
     cispo_loss,
     clipped_surrogate_loss,

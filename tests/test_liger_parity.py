@@ -9,7 +9,7 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.objectives import policy_loss
+from rlnotes.equations.objectives import policy_loss
 
 LENGTHS = {"full": [5, 5, 5], "ragged": [5, 2, 3], "empty row": [3, 0, 5]}
 CLIPS = {

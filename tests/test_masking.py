@@ -7,7 +7,7 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.masking import completion_mask_from_ids, masked_mean, masked_var
+from rlnotes.equations.masking import completion_mask_from_ids, masked_mean, masked_var
 
 NAN = math.nan
 

@@ -7,8 +7,8 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.divergences import kl_k3
-from rlnotes.objectives import (
+from rlnotes.equations.divergences import kl_k3
+from rlnotes.equations.objectives import (
     LOSS_TYPES,
     aggregate_loss,
     cispo_loss,

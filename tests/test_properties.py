@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from rlnotes.advantages import (
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
     group_relative_advantages,
     leave_one_out_advantages,
     whiten,
 )
-from rlnotes.divergences import exact_kl, kl_k3
-from rlnotes.masking import completion_mask_from_ids, masked_mean, masked_var
-from rlnotes.objectives import (
+from rlnotes.equations.divergences import exact_kl, kl_k3
+from rlnotes.equations.masking import completion_mask_from_ids, masked_mean, masked_var
+from rlnotes.equations.objectives import (
     LOSS_TYPES,
     aggregate_loss,
     clip_fractions,
@@ -27,7 +27,7 @@ from rlnotes.objectives import (
     token_weights,
     value_loss,
 )
-from rlnotes.shaping import (
+from rlnotes.equations.shaping import (
     informative_groups,
     kl_penalized_rewards,
     soft_overlong_punishment,

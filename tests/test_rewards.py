@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlnotes.equations.shaping import soft_overlong_punishment
 from rlnotes.language import LANGUAGE_SCRIPTS
 from rlnotes.rewards import (
     accuracy_reward,
@@ -29,7 +30,6 @@ from rlnotes.rewards import (
     language_consistency_reward,
     reward_name,
 )
-from rlnotes.shaping import soft_overlong_punishment
 from rlnotes.tasks import Task, load_task
 
 GOOD = "<think>7 times 8</think><answer>56</answer>"

@@ -7,7 +7,7 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.shaping import (
+from rlnotes.equations.shaping import (
     conditioned_rewards,
     informative_groups,
     kl_penalized_rewards,

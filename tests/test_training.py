@@ -8,6 +8,7 @@ import torch
 
 from rlnotes.algorithms import ALGORITHMS, make_config
 from rlnotes.batches import group_advantages, prepare, score, weighted_sum
+from rlnotes.equations.objectives import policy_loss, value_loss
 from rlnotes.evaluation import (
     answer_held_out,
     evaluate,
@@ -15,7 +16,6 @@ from rlnotes.evaluation import (
     split_gain,
 )
 from rlnotes.machine.provenance import describe_run, project_folder
-from rlnotes.objectives import policy_loss, value_loss
 from rlnotes.policies import Critic
 from rlnotes.recording import load_run
 from rlnotes.rollouts import generate_rollouts

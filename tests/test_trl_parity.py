@@ -16,21 +16,21 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.advantages import (
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     group_relative_advantages,
     leave_one_out_advantages,
 )
-from rlnotes.conventions import CONVENTIONS
-from rlnotes.masking import completion_mask_from_ids
-from rlnotes.objectives import (
+from rlnotes.equations.conventions import CONVENTIONS
+from rlnotes.equations.masking import completion_mask_from_ids
+from rlnotes.equations.objectives import (
     aggregate_loss,
     clip_fractions,
     clipped_surrogate_loss,
     importance_ratio,
     policy_loss,
 )
-from rlnotes.shaping import overlong_filter, soft_overlong_punishment
+from rlnotes.equations.shaping import overlong_filter, soft_overlong_punishment
 
 pytestmark = pytest.mark.trl
 

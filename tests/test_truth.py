@@ -12,13 +12,20 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.advantages import (
+from rlnotes.equations.advantages import (
     decoupled_advantages,
     group_relative_advantages,
     leave_one_out_advantages,
 )
-from rlnotes.divergences import exact_kl, kl_k1, kl_k2, kl_k3, kl_penalty, token_entropy
-from rlnotes.objectives import (
+from rlnotes.equations.divergences import (
+    exact_kl,
+    kl_k1,
+    kl_k2,
+    kl_k3,
+    kl_penalty,
+    token_entropy,
+)
+from rlnotes.equations.objectives import (
     clipped_surrogate_loss,
     importance_ratio,
     policy_gradient_loss,

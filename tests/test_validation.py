@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import tensor as T
 
-from rlnotes.validation import (
+from rlnotes.equations.validation import (
     check_choice,
     check_finite,
     check_float,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlnotes.advantages import group_relative_advantages
+from rlnotes.equations.advantages import group_relative_advantages
 from rlnotes.worked_group import WorkedGroup, worked_group
 
 

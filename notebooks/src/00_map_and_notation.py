@@ -165,7 +165,7 @@ def first_end_mask(completion_ids, eos_token_id):
 
 
 # %%
-from rlnotes.masking import completion_mask_from_ids
+from rlnotes.equations.masking import completion_mask_from_ids
 
 mask = first_end_mask(group.completion_ids, group.eos_token_id)
 assert torch.equal(
@@ -254,7 +254,7 @@ def group_advantages(rewards, num_generations):
 
 # %%
 # NBVAL_CHECK_OUTPUT
-from rlnotes.advantages import group_relative_advantages, leave_one_out_advantages
+from rlnotes.equations.advantages import group_relative_advantages, leave_one_out_advantages
 
 advantages = group_advantages(group.rewards, 4)
 torch.testing.assert_close(advantages, group_relative_advantages(group.rewards, 4))
@@ -288,7 +288,7 @@ figure = plot_group(
 # Outside the mask we say 1. On the first update after sampling it is 1 everywhere.
 
 # %%
-from rlnotes.objectives import importance_ratio
+from rlnotes.equations.objectives import importance_ratio
 
 ratio = (group.per_token_logps - group.old_per_token_logps).exp()
 ratio = torch.where(mask.bool(), ratio, 1.0)
@@ -318,7 +318,7 @@ def clipped_loss(ratio, advantages, epsilon=0.2):
 
 
 # %%
-from rlnotes.objectives import clipped_surrogate_loss
+from rlnotes.equations.objectives import clipped_surrogate_loss
 
 loss = clipped_loss(ratio, advantages)
 torch.testing.assert_close(loss, clipped_surrogate_loss(ratio, advantages, epsilon=0.2))
@@ -377,7 +377,7 @@ draw_rows(axes, torch.where(stopped, torch.nan, -gradient), "RdBu", (-2.4, 2.4),
 # *token* the same, and each token the same whatever the lengths of the others are.
 
 # %%
-from rlnotes.objectives import aggregate_loss, token_weights
+from rlnotes.equations.objectives import aggregate_loss, token_weights
 
 n, limit = mask.sum(1, keepdim=True), 12
 weights = {
@@ -423,7 +423,7 @@ for loss_type, w in weights.items():
 
 # %%
 # NBVAL_CHECK_OUTPUT
-from rlnotes.objectives import policy_loss
+from rlnotes.equations.objectives import policy_loss
 
 tensors = (group.per_token_logps, group.old_per_token_logps, advantages, mask)
 whole = policy_loss(*tensors, loss_type="grpo", epsilon=0.2)

@@ -384,7 +384,7 @@ plt.show()
 
 # %%
 # NBVAL_CHECK_OUTPUT
-from rlnotes.conventions import CONVENTIONS
+from rlnotes.equations.conventions import CONVENTIONS
 
 one_prompt = [[0, 1], [0, 2], [1, 2], [1, 3]]
 rewards = torch.tensor(one_prompt + [[0, 0]] * 4).float()
@@ -918,4 +918,4 @@ check_exercise("gdpo-5", conditioned_on_all)
 #   notebook 09, together with the deck's second open question.
 #
 # Code that we compared: TRL 1.16.0, verl 0.10.0.dev, NVlabs/GDPO `b080e63` (both forks), NeMo RL; the
-# versions stand in `rlnotes.conventions`.
+# versions stand in `rlnotes.equations.conventions`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlnotes.validation import check_choice
+from rlnotes.equations.validation import check_choice
 
 if TYPE_CHECKING:
     from rlnotes.algorithms import Config

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rlnotes.validation import check_choice
+from rlnotes.equations.validation import check_choice
 
 
 def tensorboard_folder(output: str | Path) -> Path:

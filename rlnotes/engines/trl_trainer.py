@@ -27,10 +27,10 @@ from rlnotes.engines.trl_sampling import (
     question_rows,
 )
 from rlnotes.engines.trl_sharding import correct_fsdp, drop_idle_gradients
+from rlnotes.equations.shaping import informative_groups, overlong_filter
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward
 from rlnotes.rollouts import Rollouts, sample_informative
-from rlnotes.shaping import informative_groups, overlong_filter
 from rlnotes.tasks import TaskSet
 from rlnotes.training import build_rewards
 from rlnotes.updates import mini_batch_weights

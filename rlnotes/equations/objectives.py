@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rlnotes.divergences import Estimator, KLGradient, kl_penalty
-from rlnotes.masking import masked_mean
-from rlnotes.validation import (
+from rlnotes.equations.divergences import Estimator, KLGradient, kl_penalty
+from rlnotes.equations.masking import masked_mean
+from rlnotes.equations.validation import (
     check_choice,
     check_finite,
     check_float,

@@ -19,8 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.fused_chunks import Call, TokenLoss, value_and_slopes
-from rlnotes.validation import check_finite, check_float, check_range, check_shape
+from rlnotes.equations.fused_chunks import Call, TokenLoss, value_and_slopes
+from rlnotes.equations.validation import (
+    check_finite,
+    check_float,
+    check_range,
+    check_shape,
+)
 
 # config fields with which transformers models change the logits after h·Wᵀ
 LOGIT_CHANGES = (
