@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from rlnotes.algorithms import Config, make_config
 from rlnotes.policies import load_policy
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 
 PEER = "TRL GRPOTrainer"
 METHOD = (

@@ -11,9 +11,9 @@ from typing import Any
 
 _CATALOGUE: dict[str, tuple[str, ...]] = {
     # question
-    "tasks": ("Task", "TaskSet", "load_task"),
-    "search_task": ("SearchTask", "legal_tries"),
-    "search_traces": ("Trace", "analyze", "trace_rates"),
+    "tasks.base": ("Task", "TaskSet", "load_task"),
+    "tasks.search": ("SearchTask", "legal_tries"),
+    "tasks.search_traces": ("Trace", "analyze", "trace_rates"),
     # policy
     "policies": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
     "pretraining": ("tiny_tokenizer", "tiny_policy"),

@@ -42,7 +42,7 @@ class Config:
     policy: str = "smollm2-135m"
     """`smollm2-135m`, a hub id, or a folder."""
     task: str = "multiplication"
-    """A name that `rlnotes.tasks.load_task` knows."""
+    """A name that `rlnotes.tasks.base.load_task` knows."""
     seed: int = 0
     max_steps: int = 25
 

@@ -14,9 +14,9 @@ import torch
 from rlnotes.language import share_of_words
 from rlnotes.policies import Policy
 from rlnotes.rollouts import generate_rollouts
-from rlnotes.search_task import ANSWER, WAIT
-from rlnotes.search_traces import analyze
-from rlnotes.tasks import Prompt, Task, TaskSet
+from rlnotes.tasks.base import Prompt, Task, TaskSet
+from rlnotes.tasks.search import ANSWER, WAIT
+from rlnotes.tasks.search_traces import analyze
 
 _IN_ENGLISH = {foreign: english for english, foreign in (WAIT, ANSWER)}
 _PROMPTS_AT_ONCE = 64

@@ -19,7 +19,7 @@ from rlnotes.machine.devices import naming_what_to_lower
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward
 from rlnotes.rollouts import Rollouts, generate_rollouts
-from rlnotes.tasks import Task, TaskSet
+from rlnotes.tasks.base import Task, TaskSet
 from rlnotes.updates import Learner
 
 

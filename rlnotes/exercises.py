@@ -41,8 +41,8 @@ from rlnotes.equations.validation import check_choice
 from rlnotes.language import share_of_words
 from rlnotes.reflection_benefit import MatchedCounts
 from rlnotes.reflection_words import WordList
-from rlnotes.search_traces import Trace
-from rlnotes.tasks import Task
+from rlnotes.tasks.base import Task
+from rlnotes.tasks.search_traces import Trace
 from rlnotes.worked_group import worked_group
 
 Test = Callable[[Any], bool]

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from rlnotes.dataset_rows import quiet_datasets
 from rlnotes.equations.validation import check_range
 from rlnotes.policies import Policy
+from rlnotes.tasks.dataset_rows import quiet_datasets
 
 
 def fine_tune(

@@ -19,7 +19,7 @@ from rlnotes.reflection_lab import first_try_solves, search_question
 from rlnotes.reflection_words import WordList
 from rlnotes.rewards import completion_text
 from rlnotes.statistics import Interval, _t_quantile
-from rlnotes.tasks import Task, TaskSet, last_number, verify_number
+from rlnotes.tasks.base import Task, TaskSet, last_number, verify_number
 
 if TYPE_CHECKING:
     import pandas as pd

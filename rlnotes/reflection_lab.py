@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from rlnotes.search_task import ANSWER, SEARCH_TASKS, WAIT, solves
-from rlnotes.search_traces import Try, parts_of, read_try
-from rlnotes.tasks import Task
+from rlnotes.tasks.base import Task
+from rlnotes.tasks.search import ANSWER, SEARCH_TASKS, WAIT, solves
+from rlnotes.tasks.search_traces import Try, parts_of, read_try
 
 BEHAVIORS = ("verification", "backtracking", "subgoal_setting", "backward_chaining")
 _QUESTION = re.compile(r"make ([0-9]{1,2}) from ((?:[1-9] ){2,4}):")

@@ -19,7 +19,7 @@ import torch
 from rlnotes.equations.shaping import soft_overlong_punishment
 from rlnotes.equations.validation import check_range
 from rlnotes.language import share_of_words
-from rlnotes.tasks import Task, last_number, verify_number
+from rlnotes.tasks.base import Task, last_number, verify_number
 
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]

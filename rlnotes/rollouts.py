@@ -21,7 +21,7 @@ from rlnotes.kv_cache import share_with_group
 from rlnotes.policies import Policy
 from rlnotes.sampling import draw_tokens
 from rlnotes.static_rollouts import StaticStep, static_columns
-from rlnotes.tasks import Task
+from rlnotes.tasks.base import Task
 
 
 @dataclass

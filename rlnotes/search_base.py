@@ -22,7 +22,8 @@ from tqdm import trange
 from rlnotes.equations.validation import check_range
 from rlnotes.policies import Policy
 from rlnotes.pretraining import fast_tokenizer, ids_and_labels
-from rlnotes.search_task import (
+from rlnotes.tasks.base import Task
+from rlnotes.tasks.search import (
     ANSWER,
     LARGEST,
     OPERATORS,
@@ -31,7 +32,6 @@ from rlnotes.search_task import (
     legal_tries,
     write_try,
 )
-from rlnotes.tasks import Task
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
 _WORDS = ("make", "from", ":", "=", "?", *OPERATORS, *WAIT, *ANSWER)

@@ -22,7 +22,7 @@ from rlnotes.machine.provenance import describe_run
 from rlnotes.policies import Policy
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
-from rlnotes.search_task import SEARCH_TASKS
+from rlnotes.tasks.search import SEARCH_TASKS
 
 _SAMPLES = 8  # completions per held-out question
 _BUDGET = 128  # tokens

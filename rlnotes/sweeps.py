@@ -93,7 +93,7 @@ def plan_sweep(
     another config. FileNotFoundError for a config file that is not there.
     """
     from rlnotes.resumption import check_config
-    from rlnotes.tasks import load_task
+    from rlnotes.tasks.base import load_task
 
     if "seed" in overrides:
         raise ValueError(f"seed={overrides['seed']}: a sweep's seeds come with --seeds")

@@ -42,7 +42,7 @@ from rlnotes.rewards import (
     get_soft_overlong_punishment,
 )
 from rlnotes.rollouts import Rollouts, generate_rollouts, sample_informative
-from rlnotes.tasks import TaskSet, load_task
+from rlnotes.tasks.base import TaskSet, load_task
 from rlnotes.updates import Learner, update
 
 

@@ -5,7 +5,7 @@ import torch
 
 from rlnotes.policies import Policy
 from rlnotes.pretraining import tiny_tokenizer
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 
 torch.set_num_threads(1)  # the models are tiny: a second thread only gets in the way
 

@@ -26,7 +26,7 @@ from rlnotes.scoring import (
     per_token_logps,
 )
 from rlnotes.static_rollouts import StaticStep
-from rlnotes.tasks import Task
+from rlnotes.tasks.base import Task
 from tests.conftest import random_policy
 from tests.pretend_device import NAME, PretendTensor, graph_recording
 from tests.test_resume import Coin, Killed, raise_at, record

@@ -111,7 +111,7 @@ import resource, sys
 import torch
 from tests.conftest import random_policy
 from rlnotes.algorithms import make_config
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 from rlnotes.training import train
 torch.set_num_threads(1)
 config = make_config(algorithm="grpo", task="scratch-addition", bf16=False, max_steps=2,

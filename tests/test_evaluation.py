@@ -11,7 +11,7 @@ from rlnotes.evaluation import describe, evaluate, majority_accuracy, summarize
 from rlnotes.policies import Policy
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 from rlnotes.training import build_rewards, collect, train
 from rlnotes.updates import Learner, update
 from tests.conftest import random_policy

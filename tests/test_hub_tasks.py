@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnotes import math_answers
-from rlnotes.dataset_rows import reference_answer
-from rlnotes.final_answers import final_answer, plain_number
-from rlnotes.hub_tasks import DatasetTask
-from rlnotes.math_answers import equal_answers
 from rlnotes.rewards import get_accuracy_reward
-from rlnotes.tasks import Task, load_task
+from rlnotes.tasks import math_answers
+from rlnotes.tasks.base import Task, load_task
+from rlnotes.tasks.dataset_rows import reference_answer
+from rlnotes.tasks.final_answers import final_answer, plain_number
+from rlnotes.tasks.hub import DatasetTask
+from rlnotes.tasks.math_answers import equal_answers
 
 pytest.importorskip("datasets")
 QUESTIONS = Path(__file__).parent / "data" / "questions"

@@ -76,7 +76,7 @@ COMMITTED = sorted((project_folder() / "configs").rglob("matrix.yaml"))
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
 def test_a_committed_matrix_can_be_planned(path, monkeypatch):
-    monkeypatch.setattr("rlnotes.tasks.load_task", lambda name: name)  # no hub
+    monkeypatch.setattr("rlnotes.tasks.base.load_task", lambda name: name)  # no hub
     runs = plan_matrix(path, output=Path("out"))
     assert len(runs) == len({run.folder for run in runs}) >= 6
 

@@ -14,7 +14,7 @@ from rlnotes.policies import (
 )
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.scoring import packed_logps, per_token_logps
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 from tests.conftest import random_policy
 
 
@@ -114,7 +114,7 @@ def test_the_embedded_model_is_the_one_we_know(smollm2):
 
 
 def test_the_embedded_model_answers(smollm2):
-    from rlnotes.tasks import Task
+    from rlnotes.tasks.base import Task
 
     prompt = [{"role": "user", "content": "What is the capital of France?"}]
     rollouts = generate_rollouts(

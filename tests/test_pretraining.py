@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from rlnotes.pretraining import _demonstration_loss, _noise, _rate, tiny_policy
 from rlnotes.pretraining import tiny_tokenizer as new_tokenizer
 from rlnotes.rewards import bracket_format_reward
-from rlnotes.tasks import ScratchAddition, load_task
+from rlnotes.tasks.base import ScratchAddition, load_task
 
 CHARACTERS = ScratchAddition().characters
 TOKENIZER = new_tokenizer(CHARACTERS)

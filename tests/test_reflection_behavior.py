@@ -23,9 +23,9 @@ from rlnotes.reflection_scores import (
 )
 from rlnotes.reflection_text import PATTERNS, text_behaviors
 from rlnotes.reflection_words import WORD_LISTS, load_words
-from rlnotes.search_task import legal_tries, write_try
-from rlnotes.search_traces import Trace, analyze, trace_rates
 from rlnotes.statistics import wilson_interval
+from rlnotes.tasks.search import legal_tries, write_try
+from rlnotes.tasks.search_traces import Trace, analyze, trace_rates
 
 PROMPT = "make 20 from 5 6 9 :"
 QUESTION = search_question(PROMPT)

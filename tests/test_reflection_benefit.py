@@ -16,7 +16,7 @@ from rlnotes.reflection_benefit import (
 )
 from rlnotes.reflection_words import load_words
 from rlnotes.statistics import stratified_bootstrap
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 
 R1, SEARCH = load_words("r1"), load_words("search")
 

@@ -26,7 +26,7 @@ from rlnotes.resumption import (
     load_state,
     save_state,
 )
-from rlnotes.tasks import ScratchAddition, load_task
+from rlnotes.tasks.base import ScratchAddition, load_task
 from rlnotes.training import train
 from rlnotes.updates import Learner
 from tests.conftest import random_policy

@@ -30,7 +30,7 @@ from rlnotes.rewards import (
     language_consistency_reward,
     reward_name,
 )
-from rlnotes.tasks import Task, load_task
+from rlnotes.tasks.base import Task, load_task
 
 GOOD = "<think>7 times 8</think><answer>56</answer>"
 TEXT_REWARDS = [

@@ -17,7 +17,7 @@ from rlnotes.scoring import (
     packing_pays,
     per_token_logps,
 )
-from rlnotes.tasks import Task
+from rlnotes.tasks.base import Task
 from tests.conftest import random_policy
 
 

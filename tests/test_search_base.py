@@ -14,8 +14,8 @@ from rlnotes.search_base import (
     search_tokenizer,
 )
 from rlnotes.search_checkpoint import make_pretraining, pretrain_to_folder
-from rlnotes.search_task import SEARCH_TASKS
-from rlnotes.search_traces import analyze, trace_rates
+from rlnotes.tasks.search import SEARCH_TASKS
+from rlnotes.tasks.search_traces import analyze, trace_rates
 
 SMALL = {
     "steps": 3,

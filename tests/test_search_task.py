@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnotes.search_task import (
+from rlnotes.tasks.base import load_task
+from rlnotes.tasks.search import (
     SEARCH_TASKS,
     answered_operators,
     evaluate_steps,
     legal_tries,
     write_try,
 )
-from rlnotes.search_traces import Trace, analyze, trace_rates
-from rlnotes.tasks import load_task
+from rlnotes.tasks.search_traces import Trace, analyze, trace_rates
 
 SEARCH = load_task("search")
 QUESTION = SEARCH.task([5, 6, 9], 20)

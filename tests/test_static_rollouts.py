@@ -7,7 +7,7 @@ import torch
 
 from rlnotes.algorithms import make_config
 from rlnotes.rollouts import generate_rollouts
-from rlnotes.tasks import Task
+from rlnotes.tasks.base import Task
 from rlnotes.training import train
 from tests.conftest import random_policy
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlnotes.rewards import format_reward
-from rlnotes.tasks import Task, calculate, last_number, load_task, verify_number
+from rlnotes.tasks.base import Task, calculate, last_number, load_task, verify_number
 
 ARITHMETIC = ["addition", "subtraction", "multiplication"]
 BUILT_IN = [*ARITHMETIC, *(f"{name}-2digit" for name in ARITHMETIC), "scratch-addition"]

@@ -21,7 +21,7 @@ from rlnotes.engines.trl_config import to_trl_kwargs
 from rlnotes.policies import load_policy
 from rlnotes.recording import load_run
 from rlnotes.scoring import packed_logps
-from rlnotes.tasks import Task, load_task
+from rlnotes.tasks.base import Task, load_task
 from rlnotes.updates import Learner, update
 
 pytestmark = pytest.mark.trl

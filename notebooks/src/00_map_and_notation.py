@@ -442,7 +442,7 @@ print(f"loss {whole:+.4f}, with 0.04 · KL to the reference {with_kl:+.4f}")
 
 # %%
 from rlnotes.policies import load_policy
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 
 task = load_task("scratch-addition")
 policy = load_policy("tiny")

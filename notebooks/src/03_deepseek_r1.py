@@ -49,8 +49,8 @@ from IPython.display import Markdown
 import rlnotes as rl
 from rlnotes import curation, figures, statistics
 from rlnotes.exercises import check_exercise
-from rlnotes.search_task import ANSWER, WAIT
-from rlnotes.tasks import Task, last_number
+from rlnotes.tasks.search import ANSWER, WAIT
+from rlnotes.tasks.base import Task, last_number
 from rlnotes.worked_group import worked_group
 
 figures.use_style()

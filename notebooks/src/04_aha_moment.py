@@ -46,7 +46,7 @@ from rlnotes.exercises import check_exercise
 from rlnotes.reflection_benefit import right_before_reflection
 from rlnotes.reflection_lab import first_try_solves
 from rlnotes.reflection_scores import read_labels, score_labels
-from rlnotes.search_traces import parts_of
+from rlnotes.tasks.search_traces import parts_of
 
 rl.use_style()
 torch.set_num_threads(1)  # the policies are tiny

@@ -594,7 +594,7 @@ plt.show()
 # %%
 from rlnotes.policies import Policy
 from rlnotes.pretraining import tiny_policy
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 
 task = load_task("scratch-addition")
 base = Policy(*tiny_policy(task, seed=0), "tiny")

@@ -122,7 +122,7 @@ from rlnotes.evaluation import answer_held_out, split_gain
 from rlnotes.policies import load_policy
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.run_folders import run_name, runs_folder
-from rlnotes.tasks import load_task
+from rlnotes.tasks.base import load_task
 
 figures.use_style()
 print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")

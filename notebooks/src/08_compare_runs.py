@@ -41,9 +41,9 @@ from rlnotes.machine.provenance import project_folder
 from rlnotes.recording import load_run, load_runs
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.run_folders import find_runs
-from rlnotes.search_task import legal_tries
-from rlnotes.search_traces import analyze, trace_rates
-from rlnotes.tasks import load_task
+from rlnotes.tasks.search import legal_tries
+from rlnotes.tasks.search_traces import analyze, trace_rates
+from rlnotes.tasks.base import load_task
 
 torch.set_num_threads(1)  # the policy is tiny
 figures.use_style()

@@ -41,7 +41,7 @@ from rlnotes.machine.devices import (
 )
 from rlnotes.policies import TINY_POLICY, Policy, load_policy
 from rlnotes.resumption import check_startable
-from rlnotes.tasks import TaskSet, load_task
+from rlnotes.tasks.base import TaskSet, load_task
 from rlnotes.training import TrainingResult, check_budget
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rlnotes.algorithms import Config
 from rlnotes.engines.trl_sampling import question_rows
-from rlnotes.tasks import TaskSet
+from rlnotes.tasks.base import TaskSet
 
 
 def make_dataset(config: Config, task: TaskSet) -> Any:

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rlnotes.rewards import completion_text
 from rlnotes.rollouts import Rollouts
-from rlnotes.tasks import Task
+from rlnotes.tasks.base import Task
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from rlnotes.equations.shaping import informative_groups, overlong_filter
 from rlnotes.policies import Policy
 from rlnotes.rewards import get_accuracy_reward
 from rlnotes.rollouts import Rollouts, sample_informative
-from rlnotes.tasks import TaskSet
+from rlnotes.tasks.base import TaskSet
 from rlnotes.training import build_rewards
 from rlnotes.updates import mini_batch_weights
 

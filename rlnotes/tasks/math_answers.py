@@ -74,7 +74,7 @@ def _ask(question: str) -> bool:
 def _start() -> subprocess.Popen[str]:
     """The child, once it is ready; it ends when our end of its input is closed."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "rlnotes.math_answers"],
+        [sys.executable, "-m", "rlnotes.tasks.math_answers"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

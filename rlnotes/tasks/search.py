@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from rlnotes.tasks import (
+from rlnotes.tasks.base import (
     HELD_OUT_SHARE,
     Task,
     calculate,
@@ -136,7 +136,7 @@ class SearchTask:
         self, completions: Sequence[str], tasks: Sequence[Task]
     ) -> dict[str, float]:
         """What the responses did, as `search_traces.trace_rates` counts it."""
-        from rlnotes.search_traces import analyze, trace_rates
+        from rlnotes.tasks.search_traces import analyze, trace_rates
 
         pairs = zip(completions, tasks, strict=True)
         return trace_rates(analyze(text, task) for text, task in pairs)

@@ -313,12 +313,12 @@ def load_task(name: str, **options: Any) -> TaskSet:
     lab's "search" (3 numbers), "search-easy" (2), "search-hard" (4) and "search-all"
     (all three); "reasoning_gym/<dataset>", whose `options` are the dataset's own:
     load_task("reasoning_gym/chain_sum", min_terms=2); "gsm8k", "math", "hub/<id>" or
-    "file/<path>" (`rlnotes.hub_tasks`). Options may stand in the name, so that a YAML
+    "file/<path>" (`rlnotes.tasks.hub`). Options may stand in the name, so that a YAML
     file can give them: "reasoning_gym/countdown?min_numbers=3&max_numbers=3".
     Raises ValueError on an unknown name or on options that the task does not have.
     """
-    from rlnotes.hub_tasks import HUB_TASKS, load_dataset_task
-    from rlnotes.search_task import SEARCH_TASKS, AllSearchTasks
+    from rlnotes.tasks.hub import HUB_TASKS, load_dataset_task
+    from rlnotes.tasks.search import SEARCH_TASKS, AllSearchTasks
 
     name, _, query = str(name).partition("?")
     options = {**_read_options(query), **options}
@@ -326,7 +326,7 @@ def load_task(name: str, **options: Any) -> TaskSet:
     if name in HUB_TASKS or family in ("hub", "file"):
         return load_dataset_task(name, **options)
     if family == "reasoning_gym":
-        from rlnotes.gym_tasks import ReasoningGym
+        from rlnotes.tasks.gym import ReasoningGym
 
         return ReasoningGym(dataset, **options)
     tasks = _TASKS | SEARCH_TASKS | {"search-all": AllSearchTasks()}

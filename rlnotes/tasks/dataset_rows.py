@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.equations.validation import check_choice, check_range
-from rlnotes.final_answers import final_answer, plain_number
 from rlnotes.machine.hub import cache_alone_if_unreachable
+from rlnotes.tasks.final_answers import final_answer, plain_number
 
 Rows = tuple[tuple[str, str], ...]  # (question, answer)
 BUILDERS = {

@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from itertools import cycle, islice
 from typing import Any
 
-from rlnotes.tasks import (
+from rlnotes.tasks.base import (
     Task,
     check_sample,
     is_number,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rlnotes.tasks import last_number
+from rlnotes.tasks.base import last_number
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _ANSWER_BLOCK = re.compile(r"<answer>([^<]*)</answer>")

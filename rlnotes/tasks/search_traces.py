@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from rlnotes.search_task import ANSWER, OPERATORS, WAIT, answered_operators, solves
-from rlnotes.tasks import Task, calculate
+from rlnotes.tasks.base import Task, calculate
+from rlnotes.tasks.search import ANSWER, OPERATORS, WAIT, answered_operators, solves
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rlnotes.dataset_rows import (
+from rlnotes.equations.validation import check_choice
+from rlnotes.tasks.base import (
+    Prompt,
+    Task,
+    check_sample,
+    draw,
+    last_number,
+    stable_hash,
+)
+from rlnotes.tasks.dataset_rows import (
     BUILDERS,
     DatasetOptions,
     Rows,
@@ -25,10 +34,8 @@ from rlnotes.dataset_rows import (
     readable_rows,
     reference_answer,
 )
-from rlnotes.equations.validation import check_choice
-from rlnotes.final_answers import final_answer, plain_number, without_spaces
-from rlnotes.math_answers import check_installed, equal_answers
-from rlnotes.tasks import Prompt, Task, check_sample, draw, last_number, stable_hash
+from rlnotes.tasks.final_answers import final_answer, plain_number, without_spaces
+from rlnotes.tasks.math_answers import check_installed, equal_answers
 
 _BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 # DeepSeek-R1 (2501.12948), Table 1: the structure alone, nothing on how to reason.

@@ -1,0 +1,1 @@
+"""QUESTION: tasks with questions to draw and answers to check."""
