@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from rlnotes.figures import ALGORITHM_COLORS, use_style
-from rlnotes.recording import load_run, load_runs
+from rlnotes.records.recording import load_run, load_runs
+from rlnotes.records.run_folders import find_runs
 from rlnotes.reflection import reflect
-from rlnotes.run_folders import find_runs
 from rlnotes.statistics import (
     at_equal,
     metric_bands,

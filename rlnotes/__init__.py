@@ -91,9 +91,9 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "sweeps": ("parse_seeds", "plan_sweep", "run_sweep"),
     "evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record
-    "run_folders": ("runs_folder", "run_name", "find_runs"),
-    "recording": ("Run", "RunRecorder", "load_run", "load_runs"),
-    "results": ("results_table",),
+    "records.run_folders": ("runs_folder", "run_name", "find_runs"),
+    "records.recording": ("Run", "RunRecorder", "load_run", "load_runs"),
+    "records.results": ("results_table",),
     "papers": ("paper_sources", "paper_table", "paper_curve", "wide_table"),
     # figure
     "statistics": (

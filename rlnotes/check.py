@@ -18,7 +18,7 @@ from rlnotes.machine.provenance import (
     package_versions,
 )
 from rlnotes.policies import EMBEDDED_POLICY, cache_folder
-from rlnotes.run_folders import runs_folder
+from rlnotes.records.run_folders import runs_folder
 
 _TOLERANCE = 1e-6
 

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from rlnotes.machine.provenance import project_folder
     from rlnotes.notebook_runner import find_notebooks, run_notebooks
-    from rlnotes.run_folders import runs_folder
+    from rlnotes.records.run_folders import runs_folder
 
     folder = project_folder() / "notebooks"
     output = arguments.output or runs_folder() / datetime.now().strftime("%F_%H-%M-%S")
@@ -94,8 +94,8 @@ def train(arguments: argparse.Namespace) -> int:
     else:
         config = load_config(arguments.config, **overrides)
 
+    from rlnotes.records.run_folders import run_name, runs_folder
     from rlnotes.resumption import check_startable
-    from rlnotes.run_folders import run_name, runs_folder
 
     output = arguments.output or runs_folder() / run_name(config.to_dict())
     check_startable(output, config.to_dict(), resume=arguments.resume)
@@ -166,7 +166,7 @@ def size(arguments: argparse.Namespace) -> int:
 def pretrain(arguments: argparse.Namespace) -> int:
     """`rlnotes pretrain`: a base policy of the search lab, with its card."""
     from rlnotes.machine.files import read_mapping
-    from rlnotes.run_folders import runs_folder
+    from rlnotes.records.run_folders import runs_folder
     from rlnotes.search_checkpoint import make_pretraining, pretrain_to_folder
 
     values = read_mapping(arguments.config) if arguments.config else {}
@@ -192,7 +192,7 @@ def algorithms(arguments: argparse.Namespace) -> int:
 def table(arguments: argparse.Namespace) -> int:
     """`rlnotes table`: recorded runs as a Markdown table."""
     from rlnotes.machine.provenance import project_folder
-    from rlnotes.results import results_table
+    from rlnotes.records.results import results_table
 
     print(results_table(arguments.runs or project_folder() / "data" / "runs"))
     return 0
@@ -202,9 +202,9 @@ def reflect(arguments: argparse.Namespace) -> int:
     """`rlnotes reflect`: everything is read before the first file is written."""
     from datetime import datetime
 
+    from rlnotes.records.run_folders import runs_folder
     from rlnotes.reflection import reflect as count
     from rlnotes.reflection_files import check_output, describe, save
-    from rlnotes.run_folders import runs_folder
 
     name = datetime.now().strftime("%F_%H-%M-%S_reflect")
     output = arguments.output or runs_folder() / name

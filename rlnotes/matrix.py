@@ -31,7 +31,7 @@ from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import read_mapping
 from rlnotes.machine.provenance import project_folder
 from rlnotes.notebook_runner import check_parameters, run_notebook_with_config
-from rlnotes.run_folders import runs_folder
+from rlnotes.records.run_folders import runs_folder
 from rlnotes.sweeps import SweepRun, parse_seeds, plan_sweep
 
 _NOTEBOOK = Path("notebooks") / "07_train.ipynb"

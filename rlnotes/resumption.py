@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from rlnotes.algorithms import Config
 from rlnotes.machine.files import read_mapping, replacing, temporary_path, whole_lines
-from rlnotes.run_folders import check_free, partial_folder
+from rlnotes.records.run_folders import check_free, partial_folder
 
 if TYPE_CHECKING:
-    from rlnotes.recording import RunRecorder
+    from rlnotes.records.recording import RunRecorder
     from rlnotes.updates import Learner
 
 _SAVING_SHARE = 0.05  # of the time, where `save_steps` leaves it open

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.algorithms import Config, load_config, make_config
-from rlnotes.run_folders import partial_folder, run_name, runs_folder
+from rlnotes.records.run_folders import partial_folder, run_name, runs_folder
 
 _POLL_SECONDS = 0.2
 # A run is small: a second thread gains little, a second run doubles the throughput.

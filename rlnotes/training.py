@@ -30,7 +30,7 @@ from rlnotes.machine.devices import (
     naming_what_to_lower,
 )
 from rlnotes.policies import Critic, Policy, load_policy
-from rlnotes.recording import RunRecorder
+from rlnotes.records.recording import RunRecorder
 from rlnotes.resumption import Checkpoints, check_startable
 from rlnotes.rewards import (
     RewardFunction,

@@ -15,10 +15,10 @@ from rlnotes import engines
 from rlnotes.algorithms import make_config
 from rlnotes.machine.devices import deterministic_algorithms
 from rlnotes.policies import load_policy
-from rlnotes.recording import load_run
+from rlnotes.records.recording import load_run
+from rlnotes.records.run_folders import partial_folder
 from rlnotes.resumption import load_state
 from rlnotes.rollouts import Rollouts, generate_rollouts
-from rlnotes.run_folders import partial_folder
 from rlnotes.scoring import (
     bucketed_hidden_states,
     packed_hidden_states,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlnotes.cli import main, parse_overrides
-from rlnotes.recording import RunRecorder, load_run
+from rlnotes.records.recording import RunRecorder, load_run
 
 SLOW = ("torch", "transformers", "papermill", "pandas", "numpy", "trl", "matplotlib")
 TRAIN = ["train", "algorithm=dapo"]

@@ -5,7 +5,7 @@ import torch
 
 from rlnotes.algorithms import make_config
 from rlnotes.machine.devices import best_device
-from rlnotes.recording import load_run
+from rlnotes.records.recording import load_run
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.scoring import packed_logps, per_token_logps
 from rlnotes.training import train

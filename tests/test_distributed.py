@@ -15,7 +15,7 @@ import torch
 
 from rlnotes.algorithms import make_config
 from rlnotes.policies import load_policy
-from rlnotes.recording import RunRecorder, load_run
+from rlnotes.records.recording import RunRecorder, load_run
 from rlnotes.tasks.base import load_task, stable_hash
 
 pytestmark = pytest.mark.trl

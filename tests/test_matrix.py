@@ -17,7 +17,7 @@ from rlnotes.algorithms import Config, load_config
 from rlnotes.cli import main
 from rlnotes.machine.provenance import project_folder
 from rlnotes.matrix import plan_matrix
-from rlnotes.recording import load_run
+from rlnotes.records.recording import load_run
 from rlnotes.sweeps import run_sweep
 
 pytest.importorskip("papermill")

@@ -12,8 +12,8 @@ import pytest
 
 import rlnotes.machine.provenance
 from rlnotes.machine.provenance import command_line, describe_commit, project_folder
-from rlnotes.recording import RunRecorder, load_run, load_runs
-from rlnotes.run_folders import find_runs, run_name, runs_folder
+from rlnotes.records.recording import RunRecorder, load_run, load_runs
+from rlnotes.records.run_folders import find_runs, run_name, runs_folder
 
 CONFIG = {
     "algorithm": "grpo",
@@ -152,7 +152,7 @@ def test_an_error_leaves_the_finished_steps_as_partial(tmp_path, error, status):
 def test_a_kill_loses_no_finished_step(tmp_path):
     script = """
 import os, signal, sys
-from rlnotes.recording import RunRecorder
+from rlnotes.records.recording import RunRecorder
 with RunRecorder(sys.argv[1], {"seed": 0}) as run:
     for step in (1, 2, 3):
         run.log(step, {"loss": step / 8})

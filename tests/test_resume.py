@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import rlnotes.recording
+import rlnotes.records.recording
 from rlnotes.algorithms import load_config, make_config
 from rlnotes.cli import main
 from rlnotes.policies import load_policy
-from rlnotes.recording import RunRecorder, load_run
+from rlnotes.records.recording import RunRecorder, load_run
 from rlnotes.resumption import (
     Checkpoints,
     check_config,
@@ -318,7 +318,7 @@ def test_meta_tells_of_the_resumes(task, tmp_path):
 def test_other_code_or_versions_are_recorded_and_warned_about(
     task, tmp_path, monkeypatch
 ):
-    config, describe = small("grpo"), rlnotes.recording.describe_run
+    config, describe = small("grpo"), rlnotes.records.recording.describe_run
     with pytest.raises(Killed):
         run(config, tmp_path / "run", task, on_step=raise_at(2))
 
@@ -327,7 +327,7 @@ def test_other_code_or_versions_are_recorded_and_warned_about(
         now["versions"]["torch"] = "9.0"
         return {**now, "commit": "f" * 40}
 
-    monkeypatch.setattr(rlnotes.recording, "describe_run", elsewhere)
+    monkeypatch.setattr(rlnotes.records.recording, "describe_run", elsewhere)
     with pytest.warns(UserWarning) as warned:
         run(config, tmp_path / "run", task)
     text = " ".join(str(w.message) for w in warned)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnotes.recording import RunRecorder, load_runs
-from rlnotes.run_folders import run_name
+from rlnotes.records.recording import RunRecorder, load_runs
+from rlnotes.records.run_folders import run_name
 from rlnotes.statistics import (
     Interval,
     PairedDifference,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rlnotes.algorithms import load_config
 from rlnotes.cli import main
-from rlnotes.recording import load_run
+from rlnotes.records.recording import load_run
 from rlnotes.sweeps import parse_seeds, plan_sweep
 from rlnotes.training import train
 

@@ -17,7 +17,7 @@ from rlnotes.evaluation import (
 )
 from rlnotes.machine.provenance import describe_run, project_folder
 from rlnotes.policies import Critic
-from rlnotes.recording import load_run
+from rlnotes.records.recording import load_run
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.scoring import packed_logps, per_token_logps
 from rlnotes.training import build_rewards, collect, train

@@ -19,7 +19,7 @@ from rlnotes.batches import prepare
 from rlnotes.engines import trl_config
 from rlnotes.engines.trl_config import to_trl_kwargs
 from rlnotes.policies import load_policy
-from rlnotes.recording import load_run
+from rlnotes.records.recording import load_run
 from rlnotes.scoring import packed_logps
 from rlnotes.tasks.base import Task, load_task
 from rlnotes.updates import Learner, update
@@ -845,7 +845,7 @@ def test_notebook_07_trains_smollm2_with_trl(tmp_path, monkeypatch):
     """The whole notebook with engine="trl": the record and the figures of our loop."""
     from rlnotes.machine.provenance import project_folder
     from rlnotes.notebook_runner import run_notebook_with_config
-    from rlnotes.recording import load_run
+    from rlnotes.records.recording import load_run
 
     monkeypatch.setenv("RLNOTES_RUNS", str(tmp_path))
     notebook = project_folder() / "notebooks" / "07_train.ipynb"

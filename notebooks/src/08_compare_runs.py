@@ -38,9 +38,9 @@ import torch
 from rlnotes import figures, statistics
 from rlnotes.policies import Critic, load_policy
 from rlnotes.machine.provenance import project_folder
-from rlnotes.recording import load_run, load_runs
+from rlnotes.records.recording import load_run, load_runs
 from rlnotes.rollouts import generate_rollouts
-from rlnotes.run_folders import find_runs
+from rlnotes.records.run_folders import find_runs
 from rlnotes.tasks.search import legal_tries
 from rlnotes.tasks.search_traces import analyze, trace_rates
 from rlnotes.tasks.base import load_task

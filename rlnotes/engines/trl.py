@@ -203,7 +203,7 @@ def _run(
     saved = broadcast_object_list([saved])[0]
     checkpoint = None
     if output is not None:
-        from rlnotes.run_folders import partial_folder
+        from rlnotes.records.run_folders import partial_folder
 
         folder = partial_folder(Path(output)) / _CHECKPOINTS
         trainer.args.output_dir = str(folder)

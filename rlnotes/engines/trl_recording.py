@@ -16,7 +16,7 @@ from rlnotes.algorithms import Config
 from rlnotes.engines.trl_trainer import NotesTrainer
 from rlnotes.evaluation import evaluate, sample_records, summarize
 from rlnotes.policies import Policy
-from rlnotes.recording import RunRecorder
+from rlnotes.records.recording import RunRecorder
 from rlnotes.resumption import save_is_due
 from rlnotes.training import sample_steps
 from rlnotes.updates import Learner

@@ -32,6 +32,13 @@ import yaml
 
 from rlnotes.machine.files import append_text, locked, replace_text, whole_lines
 from rlnotes.machine.provenance import describe_run, peak_gpu_memory_mb, peak_memory_mb
+from rlnotes.records.run_folders import (
+    NAME_PARTS,
+    PARTIAL,
+    RunPaths,
+    find_runs,
+    partial_folder,
+)
 from rlnotes.resumption import (
     check_config,
     check_startable,
@@ -41,13 +48,6 @@ from rlnotes.resumption import (
     read_samples,
     remove_state,
     save_state,
-)
-from rlnotes.run_folders import (
-    NAME_PARTS,
-    PARTIAL,
-    RunPaths,
-    find_runs,
-    partial_folder,
 )
 
 if TYPE_CHECKING:

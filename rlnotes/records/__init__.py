@@ -1,0 +1,1 @@
+"""RECORD: what a run leaves in its folder, and how it is read again."""
