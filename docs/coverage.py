@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold the truth: the table in `rlnotes/statistics.py`.
+"""How often 95 % intervals hold the truth: the table in `rlnotes/analysis/statistics.py`.
 
 python docs/coverage.py     (some two minutes; 4,000 samples a row, seed 1)
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from rlnotes.statistics import interquartile_mean, stratified_bootstrap
+from rlnotes.analysis.statistics import interquartile_mean, stratified_bootstrap
 
 SAMPLES = 4000
 rng = np.random.default_rng(1)

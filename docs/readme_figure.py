@@ -5,16 +5,16 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from rlnotes.figures import ALGORITHM_COLORS, use_style
-from rlnotes.records.recording import load_run, load_runs
-from rlnotes.records.run_folders import find_runs
-from rlnotes.reflection import reflect
-from rlnotes.statistics import (
+from rlnotes.analysis.figures import ALGORITHM_COLORS, use_style
+from rlnotes.analysis.statistics import (
     at_equal,
     metric_bands,
     paired_difference,
     stratified_bootstrap,
 )
+from rlnotes.records.recording import load_run, load_runs
+from rlnotes.records.run_folders import find_runs
+from rlnotes.reflection import reflect
 
 ROOT = Path(__file__).parent.parent
 SEARCH = str(ROOT / "data" / "runs" / "*_search_search-base_seed*")

@@ -94,9 +94,9 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "records.run_folders": ("runs_folder", "run_name", "find_runs"),
     "records.recording": ("Run", "RunRecorder", "load_run", "load_runs"),
     "records.results": ("results_table",),
-    "papers": ("paper_sources", "paper_table", "paper_curve", "wide_table"),
+    "analysis.papers": ("paper_sources", "paper_table", "paper_curve", "wide_table"),
     # figure
-    "statistics": (
+    "analysis.statistics": (
         "Interval",
         "PairedDifference",
         "interquartile_mean",
@@ -108,7 +108,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "paired_difference",
         "wilson_interval",
     ),
-    "figures": (
+    "analysis.figures": (
         "use_style",
         "plot_surrogate",
         "plot_group",

@@ -74,7 +74,7 @@ def save(report: Report, folder: str | os.PathLike[str]) -> list[Path]:
 
 def plot_reflection(report: Report) -> Figure:
     """Rates over steps, the untrained policy dashed; without steps a bar for a word."""
-    from rlnotes.figures import plot_run, use_style
+    from rlnotes.analysis.figures import plot_run, use_style
 
     use_style()
     if not report.counted.steps:

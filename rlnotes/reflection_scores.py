@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlnotes.analysis.statistics import wilson_interval
 from rlnotes.reflection_lab import BEHAVIORS, lab_reflection, search_question
 from rlnotes.reflection_text import text_behaviors
 from rlnotes.rewards import completion_text
-from rlnotes.statistics import wilson_interval
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rlnotes.papers import paper_curve, paper_sources, paper_table, wide_table
+from rlnotes.analysis.papers import paper_curve, paper_sources, paper_table, wide_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPERS = ROOT / "data" / "papers"

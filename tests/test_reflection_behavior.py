@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlnotes.analysis.statistics import wilson_interval
 from rlnotes.reflection_lab import (
     BEHAVIORS,
     LabReflection,
@@ -23,7 +24,6 @@ from rlnotes.reflection_scores import (
 )
 from rlnotes.reflection_text import PATTERNS, text_behaviors
 from rlnotes.reflection_words import WORD_LISTS, load_words
-from rlnotes.statistics import wilson_interval
 from rlnotes.tasks.search import legal_tries, write_try
 from rlnotes.tasks.search_traces import Trace, analyze, trace_rates
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlnotes.analysis.statistics import stratified_bootstrap
 from rlnotes.reflection_benefit import (
     Flips,
     MatchedCounts,
@@ -15,7 +16,6 @@ from rlnotes.reflection_benefit import (
     right_before_reflection,
 )
 from rlnotes.reflection_words import load_words
-from rlnotes.statistics import stratified_bootstrap
 from rlnotes.tasks.base import load_task
 
 R1, SEARCH = load_words("r1"), load_words("search")

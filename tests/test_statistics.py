@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnotes.records.recording import RunRecorder, load_runs
-from rlnotes.records.run_folders import run_name
-from rlnotes.statistics import (
+from rlnotes.analysis.statistics import (
     Interval,
     PairedDifference,
     at_equal,
@@ -21,6 +19,8 @@ from rlnotes.statistics import (
     score_intervals,
     stratified_bootstrap,
 )
+from rlnotes.records.recording import RunRecorder, load_runs
+from rlnotes.records.run_folders import run_name
 
 fast = settings(deadline=None, max_examples=25, derandomize=True)
 # 97.5 % quantiles of Student's t, from the tables in any textbook

@@ -57,7 +57,7 @@ from matplotlib import pyplot as plt
 from pandas import DataFrame
 
 from rlnotes.exercises import check_exercise
-from rlnotes.figures import (
+from rlnotes.analysis.figures import (
     plot_group,
     plot_run,
     plot_surrogate,

@@ -37,7 +37,7 @@ from pandas import DataFrame
 
 import rlnotes as rl
 from rlnotes.exercises import check_exercise
-from rlnotes.figures import NEGATIVE, POSITIVE, plot_run, plot_surrogate, use_style
+from rlnotes.analysis.figures import NEGATIVE, POSITIVE, plot_run, plot_surrogate, use_style
 from rlnotes.worked_group import worked_group
 
 use_style()

@@ -51,7 +51,7 @@ import torch
 
 import rlnotes as rl
 from rlnotes.exercises import check_exercise
-from rlnotes.figures import ALGORITHM_COLORS, plot_runs, use_style
+from rlnotes.analysis.figures import ALGORITHM_COLORS, plot_runs, use_style
 from rlnotes.worked_group import worked_group
 
 use_style()

@@ -47,7 +47,8 @@ import torch
 from IPython.display import Markdown
 
 import rlnotes as rl
-from rlnotes import curation, figures, statistics
+from rlnotes import curation
+from rlnotes.analysis import figures, statistics
 from rlnotes.exercises import check_exercise
 from rlnotes.tasks.search import ANSWER, WAIT
 from rlnotes.tasks.base import Task, last_number

@@ -45,7 +45,7 @@ import torch
 
 import rlnotes as rl
 from rlnotes.exercises import check_exercise
-from rlnotes.figures import plot_surrogate, use_style
+from rlnotes.analysis.figures import plot_surrogate, use_style
 from rlnotes.worked_group import worked_group
 
 use_style()

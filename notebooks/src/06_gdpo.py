@@ -44,7 +44,7 @@ import torch
 import rlnotes
 from rlnotes import conditioned_rewards, decoupled_advantages, group_relative_advantages
 from rlnotes.exercises import check_exercise
-from rlnotes.figures import plot_group, plot_runs, use_style
+from rlnotes.analysis.figures import plot_group, plot_runs, use_style
 from rlnotes.worked_group import worked_group
 
 use_style()

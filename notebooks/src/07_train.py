@@ -116,7 +116,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
-from rlnotes import engines, figures
+from rlnotes import engines
+
+from rlnotes.analysis import figures
 from rlnotes.machine.devices import best_device
 from rlnotes.evaluation import answer_held_out, split_gain
 from rlnotes.policies import load_policy

@@ -35,7 +35,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
-from rlnotes import figures, statistics
+from rlnotes.analysis import figures, statistics
 from rlnotes.policies import Critic, load_policy
 from rlnotes.machine.provenance import project_folder
 from rlnotes.records.recording import load_run, load_runs

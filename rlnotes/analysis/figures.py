@@ -175,7 +175,7 @@ def plot_bands(
     The interval is `statistics.metric_bands`': Student's t over seeds. `runs` is
     `recording.load_runs(...)`, or `statistics.at_equal(...)` with another `xlabel`.
     """
-    from rlnotes.statistics import metric_bands
+    from rlnotes.analysis.statistics import metric_bands
 
     figure, axes = _panels(len(keys), columns)
     for panel, key in zip(axes, keys, strict=True):

@@ -1,0 +1,1 @@
+"""FIGURE: statistics over seeds, pictures, and the papers' own numbers."""
