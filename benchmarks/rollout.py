@@ -37,7 +37,7 @@ from common import (
 from torch import Tensor, nn
 
 from rlnotes.equations.masking import completion_mask_from_ids
-from rlnotes.policies import Policy, load_policy
+from rlnotes.policies.policy import Policy, load_policy
 from rlnotes.rollouts import encode_prompts, generate_rollouts
 from rlnotes.tasks.base import load_task
 

@@ -36,7 +36,7 @@ from common import (
 from tqdm import tqdm
 
 from rlnotes.algorithms import Config, make_config
-from rlnotes.policies import load_policy
+from rlnotes.policies.policy import load_policy
 from rlnotes.tasks.base import load_task
 
 PEER = "TRL GRPOTrainer"

@@ -15,8 +15,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "tasks.search": ("SearchTask", "legal_tries"),
     "tasks.search_traces": ("Trace", "analyze", "trace_rates"),
     # policy
-    "policies": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
-    "pretraining": ("tiny_tokenizer", "tiny_policy"),
+    "policies.policy": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
+    "policies.tiny": ("tiny_tokenizer", "tiny_policy"),
     "search_base": ("Pretraining", "pretrain", "search_tokenizer"),
     "scoring": ("per_token_logps", "packed_logps"),
     # rollouts

@@ -21,7 +21,7 @@ from rlnotes.equations.shaping import (
     kl_penalized_rewards,
     overlong_filter,
 )
-from rlnotes.policies import Critic
+from rlnotes.policies.policy import Critic
 from rlnotes.rewards import RewardFunction, compute_rewards
 from rlnotes.rollouts import Rollouts
 from rlnotes.scoring import completion_hidden_states, packed_logps, unpack

@@ -17,7 +17,7 @@ from rlnotes.machine.provenance import (
     num_threads,
     package_versions,
 )
-from rlnotes.policies import EMBEDDED_POLICY, cache_folder
+from rlnotes.policies.policy import EMBEDDED_POLICY, cache_folder
 from rlnotes.records.run_folders import runs_folder
 
 _TOLERANCE = 1e-6

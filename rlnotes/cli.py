@@ -45,7 +45,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def fetch(arguments: argparse.Namespace) -> int:
     """`rlnotes fetch`."""
-    from rlnotes.policies import fetch_embedded_model
+    from rlnotes.policies.policy import fetch_embedded_model
 
     print(f"smollm2-135m is in {fetch_embedded_model()}")
     return 0
@@ -152,7 +152,7 @@ def _report(runs: Sequence[Any], failed: dict[str, str], command: str) -> int:
 def size(arguments: argparse.Namespace) -> int:
     """`rlnotes size`: memory and work of a run, computed from its shapes."""
     from rlnotes.algorithms import load_config
-    from rlnotes.model_shapes import load_shape
+    from rlnotes.policies.shapes import load_shape
     from rlnotes.sizing import describe, estimate
 
     config = load_config(arguments.config, **parse_overrides(arguments.overrides))

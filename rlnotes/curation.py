@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from rlnotes.language import share_of_words
-from rlnotes.policies import Policy
+from rlnotes.policies.policy import Policy
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.tasks.base import Prompt, Task, TaskSet
 from rlnotes.tasks.search import ANSWER, WAIT

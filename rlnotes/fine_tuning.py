@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from rlnotes.equations.validation import check_range
-from rlnotes.policies import Policy
+from rlnotes.policies.policy import Policy
 from rlnotes.tasks.dataset_rows import quiet_datasets
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.policies import Policy
+from rlnotes.policies.policy import Policy
 from rlnotes.rollouts import Rollouts
 
 

@@ -20,8 +20,8 @@ from torch.nn.utils import clip_grad_norm_
 from tqdm import trange
 
 from rlnotes.equations.validation import check_range
-from rlnotes.policies import Policy
-from rlnotes.pretraining import fast_tokenizer, ids_and_labels
+from rlnotes.policies.policy import Policy
+from rlnotes.policies.tiny import fast_tokenizer, ids_and_labels
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.search import (
     ANSWER,

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from rlnotes.algorithms import Config
 from rlnotes.equations.validation import check_choice, check_range
-from rlnotes.model_shapes import Shape
+from rlnotes.policies.shapes import Shape
 
 PROCESS = 0.57e9
 """Bytes of Python, torch and transformers without a model (peak of the `tiny` runs)."""

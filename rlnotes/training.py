@@ -29,7 +29,7 @@ from rlnotes.machine.devices import (
     deterministic_algorithms,
     naming_what_to_lower,
 )
-from rlnotes.policies import Critic, Policy, load_policy
+from rlnotes.policies.policy import Critic, Policy, load_policy
 from rlnotes.records.recording import RunRecorder
 from rlnotes.resumption import Checkpoints, check_startable
 from rlnotes.rewards import (

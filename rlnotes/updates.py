@@ -31,7 +31,7 @@ from rlnotes.equations.objectives import (
     token_weights,
     value_loss,
 )
-from rlnotes.policies import Critic, Policy
+from rlnotes.policies.policy import Critic, Policy
 from rlnotes.scoring import completion_hidden_states, unpack
 
 

@@ -14,7 +14,7 @@ import torch
 from rlnotes import engines
 from rlnotes.algorithms import make_config
 from rlnotes.machine.devices import deterministic_algorithms
-from rlnotes.policies import load_policy
+from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
 from rlnotes.records.run_folders import partial_folder
 from rlnotes.resumption import load_state

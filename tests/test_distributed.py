@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from rlnotes.algorithms import make_config
-from rlnotes.policies import load_policy
+from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import RunRecorder, load_run
 from rlnotes.tasks.base import load_task, stable_hash
 

@@ -8,7 +8,7 @@ import torch
 from rlnotes.algorithms import make_config
 from rlnotes.batches import prepare
 from rlnotes.evaluation import describe, evaluate, majority_accuracy, summarize
-from rlnotes.policies import Policy
+from rlnotes.policies.policy import Policy
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
 from rlnotes.tasks.base import load_task

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 import torch
 
-from rlnotes.policies import (
+from rlnotes.policies.policy import (
     EMBEDDED_POLICY,
     Policy,
     cache_folder,

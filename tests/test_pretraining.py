@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from rlnotes.pretraining import _demonstration_loss, _noise, _rate, tiny_policy
-from rlnotes.pretraining import tiny_tokenizer as new_tokenizer
+from rlnotes.policies.tiny import _demonstration_loss, _noise, _rate, tiny_policy
+from rlnotes.policies.tiny import tiny_tokenizer as new_tokenizer
 from rlnotes.rewards import bracket_format_reward
 from rlnotes.tasks.base import ScratchAddition, load_task
 

@@ -18,7 +18,7 @@ import torch
 import rlnotes.records.recording
 from rlnotes.algorithms import load_config, make_config
 from rlnotes.cli import main
-from rlnotes.policies import load_policy
+from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import RunRecorder, load_run
 from rlnotes.resumption import (
     Checkpoints,

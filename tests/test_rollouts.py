@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlnotes.policies import Policy
+from rlnotes.policies.policy import Policy
 from rlnotes.rollouts import (
     Rollouts,
     draw_tokens,

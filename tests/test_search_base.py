@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from rlnotes.policies import load_policy
+from rlnotes.policies.policy import load_policy
 from rlnotes.search_base import (
     Pretraining,
     demonstrate,

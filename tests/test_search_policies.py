@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from rlnotes.policies import committed_policies, load_policy
+from rlnotes.policies.policy import committed_policies, load_policy
 from rlnotes.search_checkpoint import measure
 
 NAMES = sorted(path.name for path in committed_policies().iterdir())

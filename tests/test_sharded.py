@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from rlnotes.algorithms import make_config
-from rlnotes.policies import load_policy
+from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
 from rlnotes.rollouts import generate_rollouts
 from tests.test_distributed import BASE, CASES, ROOT, Scripted, launch, trained

@@ -16,7 +16,7 @@ from rlnotes.evaluation import (
     split_gain,
 )
 from rlnotes.machine.provenance import describe_run, project_folder
-from rlnotes.policies import Critic
+from rlnotes.policies.policy import Critic
 from rlnotes.records.recording import load_run
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.scoring import packed_logps, per_token_logps

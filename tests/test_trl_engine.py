@@ -18,7 +18,7 @@ from rlnotes.algorithms import ALGORITHMS, Config, make_config
 from rlnotes.batches import prepare
 from rlnotes.engines import trl_config
 from rlnotes.engines.trl_config import to_trl_kwargs
-from rlnotes.policies import load_policy
+from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
 from rlnotes.scoring import packed_logps
 from rlnotes.tasks.base import Task, load_task

@@ -441,7 +441,7 @@ print(f"loss {whole:+.4f}, with 0.04 · KL to the reference {with_kl:+.4f}")
 # round its answer, and is often wrong. Its tokens are characters, `;` ends a completion.
 
 # %%
-from rlnotes.policies import load_policy
+from rlnotes.policies.policy import load_policy
 from rlnotes.tasks.base import load_task
 
 task = load_task("scratch-addition")

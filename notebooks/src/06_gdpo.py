@@ -592,8 +592,8 @@ plt.show()
 # `<7>;` earns all three, `;` being the end token.
 
 # %%
-from rlnotes.policies import Policy
-from rlnotes.pretraining import tiny_policy
+from rlnotes.policies.policy import Policy
+from rlnotes.policies.tiny import tiny_policy
 from rlnotes.tasks.base import load_task
 
 task = load_task("scratch-addition")

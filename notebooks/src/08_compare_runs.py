@@ -36,7 +36,7 @@ import pandas as pd
 import torch
 
 from rlnotes.analysis import figures, statistics
-from rlnotes.policies import Critic, load_policy
+from rlnotes.policies.policy import Critic, load_policy
 from rlnotes.machine.provenance import project_folder
 from rlnotes.records.recording import load_run, load_runs
 from rlnotes.rollouts import generate_rollouts

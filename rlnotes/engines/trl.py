@@ -39,7 +39,7 @@ from rlnotes.machine.devices import (
     deterministic_algorithms,
     naming_what_to_lower,
 )
-from rlnotes.policies import TINY_POLICY, Policy, load_policy
+from rlnotes.policies.policy import TINY_POLICY, Policy, load_policy
 from rlnotes.resumption import check_startable
 from rlnotes.tasks.base import TaskSet, load_task
 from rlnotes.training import TrainingResult, check_budget

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from rlnotes.algorithms import Config
 from rlnotes.engines.trl_trainer import NotesTrainer
 from rlnotes.evaluation import evaluate, sample_records, summarize
-from rlnotes.policies import Policy
+from rlnotes.policies.policy import Policy
 from rlnotes.records.recording import RunRecorder
 from rlnotes.resumption import save_is_due
 from rlnotes.training import sample_steps

@@ -114,7 +114,7 @@ def load_policy(name: str) -> Policy:
     if name == EMBEDDED_POLICY:
         return _load(fetch_embedded_model(), name)
     if name == TINY_POLICY:
-        from rlnotes.pretraining import tiny_policy
+        from rlnotes.policies.tiny import tiny_policy
         from rlnotes.tasks.base import ScratchAddition
 
         return Policy(*tiny_policy(ScratchAddition()), name)
@@ -135,7 +135,7 @@ def load_policy(name: str) -> Policy:
 
 def committed_policies() -> Path:
     """Folder of the checkpoints that come with the repository."""
-    return Path(__file__).resolve().parent.parent / "data" / "policies"
+    return Path(__file__).resolve().parents[2] / "data" / "policies"
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,1 @@
+"""POLICY: the language model that is trained, loaded from where it lies."""
