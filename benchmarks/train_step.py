@@ -34,7 +34,7 @@ from common import (
 from rlnotes.algorithms import Config, make_config
 from rlnotes.machine.provenance import peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.policies.policy import load_policy
-from rlnotes.rewards import get_accuracy_reward
+from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.tasks.base import TaskSet, load_task
 
 PEER = "TRL GRPOTrainer"

@@ -28,7 +28,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     ),
     "equations.masking": ("completion_mask_from_ids", "masked_mean", "masked_var"),
     # rewards
-    "rewards": (
+    "rewards.rewards": (
         "accuracy_reward",
         "get_accuracy_reward",
         "format_reward",

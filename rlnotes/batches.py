@@ -22,7 +22,7 @@ from rlnotes.equations.shaping import (
     overlong_filter,
 )
 from rlnotes.policies.policy import Critic
-from rlnotes.rewards import RewardFunction, compute_rewards
+from rlnotes.rewards.rewards import RewardFunction, compute_rewards
 from rlnotes.rollouts import Rollouts
 from rlnotes.scoring import completion_hidden_states, packed_logps, unpack
 

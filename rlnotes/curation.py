@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from rlnotes.language import share_of_words
 from rlnotes.policies.policy import Policy
+from rlnotes.rewards.language import share_of_words
 from rlnotes.rollouts import generate_rollouts
 from rlnotes.tasks.base import Prompt, Task, TaskSet
 from rlnotes.tasks.search import ANSWER, WAIT

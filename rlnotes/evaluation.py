@@ -17,7 +17,7 @@ from rlnotes.batches import Batch, reward_weights, score, weighted_sum
 from rlnotes.equations.masking import masked_mean
 from rlnotes.machine.devices import naming_what_to_lower
 from rlnotes.policies.policy import Policy
-from rlnotes.rewards import get_accuracy_reward
+from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import Task, TaskSet
 from rlnotes.updates import Learner

@@ -38,9 +38,9 @@ from rlnotes.equations.shaping import (
     soft_overlong_punishment,
 )
 from rlnotes.equations.validation import check_choice
-from rlnotes.language import share_of_words
 from rlnotes.reflection_benefit import MatchedCounts
 from rlnotes.reflection_words import WordList
+from rlnotes.rewards.language import share_of_words
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.search_traces import Trace
 from rlnotes.worked_group import worked_group

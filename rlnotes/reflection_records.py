@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeGuard
 
-from rlnotes.rewards import completion_text
+from rlnotes.rewards.rewards import completion_text
 
 STDIN = "-"
 

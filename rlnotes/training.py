@@ -32,7 +32,7 @@ from rlnotes.machine.devices import (
 from rlnotes.policies.policy import Critic, Policy, load_policy
 from rlnotes.records.recording import RunRecorder
 from rlnotes.resumption import Checkpoints, check_startable
-from rlnotes.rewards import (
+from rlnotes.rewards.rewards import (
     RewardFunction,
     bracket_format_reward,
     format_reward,

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnotes.rewards import get_accuracy_reward
+from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.tasks import math_answers
 from rlnotes.tasks.base import Task, load_task
 from rlnotes.tasks.dataset_rows import reference_answer

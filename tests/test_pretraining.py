@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from rlnotes.policies.tiny import _demonstration_loss, _noise, _rate, tiny_policy
 from rlnotes.policies.tiny import tiny_tokenizer as new_tokenizer
-from rlnotes.rewards import bracket_format_reward
+from rlnotes.rewards.rewards import bracket_format_reward
 from rlnotes.tasks.base import ScratchAddition, load_task
 
 CHARACTERS = ScratchAddition().characters

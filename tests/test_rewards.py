@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlnotes.equations.shaping import soft_overlong_punishment
-from rlnotes.language import LANGUAGE_SCRIPTS
-from rlnotes.rewards import (
+from rlnotes.rewards.language import LANGUAGE_SCRIPTS
+from rlnotes.rewards.rewards import (
     accuracy_reward,
     bracket_format_reward,
     completion_text,
@@ -483,7 +483,7 @@ def test_no_completions_no_rewards(reward) -> None:
 def test_rewards_need_neither_transformers_nor_trl() -> None:
     code = """
 import sys
-import rlnotes.rewards
+import rlnotes.rewards.rewards
 heavy = {"transformers", "trl", "pandas", "matplotlib", "reasoning_gym"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnotes.rewards import format_reward
+from rlnotes.rewards.rewards import format_reward
 from rlnotes.tasks.base import Task, calculate, last_number, load_task, verify_number
 
 ARITHMETIC = ["addition", "subtraction", "multiplication"]

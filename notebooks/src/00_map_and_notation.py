@@ -219,7 +219,7 @@ draw_rows(axes, lost.float(), "Oranges", (-0.4, 1.8), words)
 # $(N, K)$ tensor. Here $K = 1$: is the last number of the text the answer?
 
 # %%
-from rlnotes.rewards import accuracy_reward, compute_rewards
+from rlnotes.rewards.rewards import accuracy_reward, compute_rewards
 
 rewards = compute_rewards(
     [accuracy_reward],

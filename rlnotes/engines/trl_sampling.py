@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from rlnotes.rewards import completion_text
+from rlnotes.rewards.rewards import completion_text
 from rlnotes.rollouts import Rollouts
 from rlnotes.tasks.base import Task
 

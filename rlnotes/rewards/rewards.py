@@ -18,7 +18,7 @@ import torch
 
 from rlnotes.equations.shaping import soft_overlong_punishment
 from rlnotes.equations.validation import check_range
-from rlnotes.language import share_of_words
+from rlnotes.rewards.language import share_of_words
 from rlnotes.tasks.base import Task, last_number, verify_number
 
 Rewards = list[float | None]
@@ -203,7 +203,7 @@ def get_language_consistency_reward(language: str = "en") -> RewardFunction:
 
     R_language = #words in the target language / #words ∈ [0, 1]  (DeepSeek-R1 §3)
 
-    Words and languages as in `rlnotes.language.share_of_words`; a text without a word
+    Words and languages as in `rlnotes.rewards.language.share_of_words`; a text without a word
     scores 0. Raises ValueError on an unknown language.
     """
     share_of_words("", language=language)

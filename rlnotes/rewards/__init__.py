@@ -1,0 +1,1 @@
+"""REWARDS: functions of completions by TRL's contract."""
