@@ -18,9 +18,9 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "policies.policy": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
     "policies.tiny": ("tiny_tokenizer", "tiny_policy"),
     "search_base": ("Pretraining", "pretrain", "search_tokenizer"),
-    "scoring": ("per_token_logps", "packed_logps"),
+    "rollouts.scoring": ("per_token_logps", "packed_logps"),
     # rollouts
-    "rollouts": (
+    "rollouts.rollouts": (
         "Rollouts",
         "encode_prompts",
         "generate_rollouts",

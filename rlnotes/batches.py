@@ -23,8 +23,8 @@ from rlnotes.equations.shaping import (
 )
 from rlnotes.policies.policy import Critic
 from rlnotes.rewards.rewards import RewardFunction, compute_rewards
-from rlnotes.rollouts import Rollouts
-from rlnotes.scoring import completion_hidden_states, packed_logps, unpack
+from rlnotes.rollouts.rollouts import Rollouts
+from rlnotes.rollouts.scoring import completion_hidden_states, packed_logps, unpack
 
 if TYPE_CHECKING:
     from rlnotes.updates import Learner

@@ -18,7 +18,7 @@ from rlnotes.equations.masking import masked_mean
 from rlnotes.machine.devices import naming_what_to_lower
 from rlnotes.policies.policy import Policy
 from rlnotes.rewards.rewards import get_accuracy_reward
-from rlnotes.rollouts import Rollouts, generate_rollouts
+from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import Task, TaskSet
 from rlnotes.updates import Learner
 

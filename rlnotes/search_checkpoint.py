@@ -20,7 +20,7 @@ from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
 from rlnotes.policies.policy import Policy
-from rlnotes.rollouts import generate_rollouts
+from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
 from rlnotes.tasks.search import SEARCH_TASKS
 

@@ -41,7 +41,7 @@ from rlnotes.rewards.rewards import (
     get_length_reward,
     get_soft_overlong_punishment,
 )
-from rlnotes.rollouts import Rollouts, generate_rollouts, sample_informative
+from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts, sample_informative
 from rlnotes.tasks.base import TaskSet, load_task
 from rlnotes.updates import Learner, update
 

@@ -32,7 +32,7 @@ from rlnotes.equations.objectives import (
     value_loss,
 )
 from rlnotes.policies.policy import Critic, Policy
-from rlnotes.scoring import completion_hidden_states, unpack
+from rlnotes.rollouts.scoring import completion_hidden_states, unpack
 
 
 @dataclass

@@ -18,14 +18,14 @@ from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
 from rlnotes.records.run_folders import partial_folder
 from rlnotes.resumption import load_state
-from rlnotes.rollouts import Rollouts, generate_rollouts
-from rlnotes.scoring import (
+from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
+from rlnotes.rollouts.scoring import (
     bucketed_hidden_states,
     packed_hidden_states,
     packed_logps,
     per_token_logps,
 )
-from rlnotes.static_rollouts import StaticStep
+from rlnotes.rollouts.static import StaticStep
 from rlnotes.tasks.base import Task
 from tests.conftest import random_policy
 from tests.pretend_device import NAME, PretendTensor, graph_recording

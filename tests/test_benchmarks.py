@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlnotes.algorithms import make_config
-from rlnotes.kv_cache import share_with_group
+from rlnotes.rollouts.kv_cache import share_with_group
 from rlnotes.search_base import Pretraining, _architecture, search_tokenizer
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"

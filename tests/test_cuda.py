@@ -6,8 +6,8 @@ import torch
 from rlnotes.algorithms import make_config
 from rlnotes.machine.devices import best_device
 from rlnotes.records.recording import load_run
-from rlnotes.rollouts import generate_rollouts
-from rlnotes.scoring import packed_logps, per_token_logps
+from rlnotes.rollouts.rollouts import generate_rollouts
+from rlnotes.rollouts.scoring import packed_logps, per_token_logps
 from rlnotes.training import train
 from tests.conftest import random_policy
 

@@ -15,7 +15,7 @@ from rlnotes.machine.devices import (
     naming_what_to_lower,
 )
 from rlnotes.machine.provenance import describe_run, gpu_driver
-from rlnotes.rollouts import draw_tokens
+from rlnotes.rollouts.rollouts import draw_tokens
 
 # ------------------------------------------------------------------- determinism
 

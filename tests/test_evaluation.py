@@ -9,7 +9,7 @@ from rlnotes.algorithms import make_config
 from rlnotes.batches import prepare
 from rlnotes.evaluation import describe, evaluate, majority_accuracy, summarize
 from rlnotes.policies.policy import Policy
-from rlnotes.rollouts import generate_rollouts
+from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
 from rlnotes.tasks.base import load_task
 from rlnotes.training import build_rewards, collect, train

@@ -12,8 +12,8 @@ from rlnotes.policies.policy import (
     fetch_embedded_model,
     load_policy,
 )
-from rlnotes.rollouts import generate_rollouts
-from rlnotes.scoring import packed_logps, per_token_logps
+from rlnotes.rollouts.rollouts import generate_rollouts
+from rlnotes.rollouts.scoring import packed_logps, per_token_logps
 from rlnotes.tasks.base import load_task
 from tests.conftest import random_policy
 

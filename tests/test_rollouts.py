@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from rlnotes.policies.policy import Policy
-from rlnotes.rollouts import (
+from rlnotes.rollouts.rollouts import (
     Rollouts,
     draw_tokens,
     encode_prompts,
     generate_rollouts,
     sample_informative,
 )
-from rlnotes.scoring import (
+from rlnotes.rollouts.scoring import (
     bucketed_hidden_states,
     packed_hidden_states,
     packing_pays,
@@ -263,7 +263,7 @@ def test_bad_input(policy, task):
 def test_a_growing_cache_holds_what_transformers_cache_holds():
     from transformers.cache_utils import DynamicLayer
 
-    from rlnotes.kv_cache import GrowingLayer
+    from rlnotes.rollouts.kv_cache import GrowingLayer
 
     generator = torch.Generator().manual_seed(0)
 
@@ -300,7 +300,7 @@ def test_bfloat16_rollouts_record_what_the_plain_forward_says(policy, prompts):
 
 def test_the_gradient_of_a_shared_state_does_not_depend_on_threads():
     """Several threads that add to one row in any order would change its last bits."""
-    from rlnotes.scoring import _rows
+    from rlnotes.rollouts.scoring import _rows
 
     torch.manual_seed(0)
     hidden, slopes = torch.randn(2, 480, 576), torch.randn(1100, 576)

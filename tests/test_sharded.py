@@ -19,7 +19,7 @@ import torch
 from rlnotes.algorithms import make_config
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
-from rlnotes.rollouts import generate_rollouts
+from rlnotes.rollouts.rollouts import generate_rollouts
 from tests.test_distributed import BASE, CASES, ROOT, Scripted, launch, trained
 
 pytestmark = pytest.mark.trl

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlnotes.algorithms import make_config
-from rlnotes.rollouts import generate_rollouts
+from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.base import Task
 from rlnotes.training import train
 from tests.conftest import random_policy

@@ -18,8 +18,8 @@ from rlnotes.evaluation import (
 from rlnotes.machine.provenance import describe_run, project_folder
 from rlnotes.policies.policy import Critic
 from rlnotes.records.recording import load_run
-from rlnotes.rollouts import generate_rollouts
-from rlnotes.scoring import packed_logps, per_token_logps
+from rlnotes.rollouts.rollouts import generate_rollouts
+from rlnotes.rollouts.scoring import packed_logps, per_token_logps
 from rlnotes.training import build_rewards, collect, train
 from rlnotes.updates import (
     Learner,

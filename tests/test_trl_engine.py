@@ -20,7 +20,7 @@ from rlnotes.engines import trl_config
 from rlnotes.engines.trl_config import to_trl_kwargs
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
-from rlnotes.scoring import packed_logps
+from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.tasks.base import Task, load_task
 from rlnotes.updates import Learner, update
 

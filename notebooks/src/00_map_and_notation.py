@@ -456,7 +456,7 @@ print(
 # tokens. The reward reads the last digit of the text.
 
 # %%
-from rlnotes.rollouts import generate_rollouts
+from rlnotes.rollouts.rollouts import generate_rollouts
 
 rollouts = generate_rollouts(
     policy,

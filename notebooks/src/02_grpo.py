@@ -766,7 +766,7 @@ assert drift.abs().max() < 1e-6  # E[∇ log π] = 0: nothing moves
 
 # %%
 from rlnotes.batches import prepare
-from rlnotes.scoring import packed_logps
+from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.training import build_rewards, collect
 from rlnotes.updates import Learner, update, update_once
 

@@ -122,7 +122,7 @@ from rlnotes.analysis import figures
 from rlnotes.machine.devices import best_device
 from rlnotes.evaluation import answer_held_out, split_gain
 from rlnotes.policies.policy import load_policy
-from rlnotes.rollouts import generate_rollouts
+from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.records.run_folders import run_name, runs_folder
 from rlnotes.tasks.base import load_task
 

@@ -39,7 +39,7 @@ from rlnotes.analysis import figures, statistics
 from rlnotes.policies.policy import Critic, load_policy
 from rlnotes.machine.provenance import project_folder
 from rlnotes.records.recording import load_run, load_runs
-from rlnotes.rollouts import generate_rollouts
+from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.records.run_folders import find_runs
 from rlnotes.tasks.search import legal_tries
 from rlnotes.tasks.search_traces import analyze, trace_rates

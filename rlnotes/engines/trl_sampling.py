@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from rlnotes.rewards.rewards import completion_text
-from rlnotes.rollouts import Rollouts
+from rlnotes.rollouts.rollouts import Rollouts
 from rlnotes.tasks.base import Task
 
 

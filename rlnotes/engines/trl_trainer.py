@@ -30,7 +30,7 @@ from rlnotes.engines.trl_sharding import correct_fsdp, drop_idle_gradients
 from rlnotes.equations.shaping import informative_groups, overlong_filter
 from rlnotes.policies.policy import Policy
 from rlnotes.rewards.rewards import get_accuracy_reward
-from rlnotes.rollouts import Rollouts, sample_informative
+from rlnotes.rollouts.rollouts import Rollouts, sample_informative
 from rlnotes.tasks.base import TaskSet
 from rlnotes.training import build_rewards
 from rlnotes.updates import mini_batch_weights

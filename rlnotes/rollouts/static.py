@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
-from rlnotes.sampling import draw_tokens
+from rlnotes.rollouts.sampling import draw_tokens
 
 Column = tuple[Tensor, Tensor, Tensor]  # ids, log-probs, entropies of one token, (N,)
 

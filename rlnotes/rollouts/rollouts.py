@@ -17,10 +17,10 @@ from torch import Tensor
 
 from rlnotes.equations.masking import completion_mask_from_ids
 from rlnotes.equations.validation import check_choice, check_range
-from rlnotes.kv_cache import share_with_group
 from rlnotes.policies.policy import Policy
-from rlnotes.sampling import draw_tokens
-from rlnotes.static_rollouts import StaticStep, static_columns
+from rlnotes.rollouts.kv_cache import share_with_group
+from rlnotes.rollouts.sampling import draw_tokens
+from rlnotes.rollouts.static import StaticStep, static_columns
 from rlnotes.tasks.base import Task
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rlnotes.policies.policy import Policy
-from rlnotes.rollouts import Rollouts
+from rlnotes.rollouts.rollouts import Rollouts
 
 
 def per_token_logps(

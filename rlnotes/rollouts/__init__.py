@@ -1,0 +1,1 @@
+"""ROLLOUTS: completions sampled from a policy, and their log-probabilities."""
