@@ -93,7 +93,7 @@ def prepare_ours() -> Callable[[str], object]:
     """`reflect`, with everything imported that it needs."""
     import pandas  # noqa: F401
 
-    from rlnotes.reflection import reflect
+    from rlnotes.reflection.report import reflect
 
     return lambda path: reflect([path], words="r1").table()
 
@@ -102,7 +102,7 @@ def prepare_pandas() -> Callable[[str], object]:
     """What one would write in a notebook: one layer of three, all in memory."""
     import pandas as pd
 
-    from rlnotes.reflection_words import WORD_LISTS
+    from rlnotes.reflection.words import WORD_LISTS
 
     pattern = rf"(?i)\b(?:{'|'.join(WORD_LISTS['r1'])})\b"
 

@@ -6,7 +6,7 @@ python docs/detector_scores.py [LABELS.jsonl]
 import sys
 from pathlib import Path
 
-from rlnotes.reflection_scores import read_labels, score_labels
+from rlnotes.reflection.scores import read_labels, score_labels
 
 LABELS = Path(__file__).resolve().parent.parent / "data" / "labels" / "reflection.jsonl"
 

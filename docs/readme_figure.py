@@ -14,7 +14,7 @@ from rlnotes.analysis.statistics import (
 )
 from rlnotes.records.recording import load_run, load_runs
 from rlnotes.records.run_folders import find_runs
-from rlnotes.reflection import reflect
+from rlnotes.reflection.report import reflect
 
 ROOT = Path(__file__).parent.parent
 SEARCH = str(ROOT / "data" / "runs" / "*_search_search-base_seed*")

@@ -203,8 +203,8 @@ def reflect(arguments: argparse.Namespace) -> int:
     from datetime import datetime
 
     from rlnotes.records.run_folders import runs_folder
-    from rlnotes.reflection import reflect as count
-    from rlnotes.reflection_files import check_output, describe, save
+    from rlnotes.reflection.files import check_output, describe, save
+    from rlnotes.reflection.report import reflect as count
 
     name = datetime.now().strftime("%F_%H-%M-%S_reflect")
     output = arguments.output or runs_folder() / name

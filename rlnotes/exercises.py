@@ -38,8 +38,8 @@ from rlnotes.equations.shaping import (
     soft_overlong_punishment,
 )
 from rlnotes.equations.validation import check_choice
-from rlnotes.reflection_benefit import MatchedCounts
-from rlnotes.reflection_words import WordList
+from rlnotes.reflection.benefit import MatchedCounts
+from rlnotes.reflection.words import WordList
 from rlnotes.rewards.language import share_of_words
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.search_traces import Trace

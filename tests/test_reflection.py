@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlnotes.cli import main
-from rlnotes.reflection import Report, reflect
-from rlnotes.reflection_benefit import is_right
-from rlnotes.reflection_counts import MAX_STEPS, Counts, count_reflection, rates
-from rlnotes.reflection_records import Reading, RecordedResponse, read_responses
-from rlnotes.reflection_words import load_words
+from rlnotes.reflection.benefit import is_right
+from rlnotes.reflection.counts import MAX_STEPS, Counts, count_reflection, rates
+from rlnotes.reflection.records import Reading, RecordedResponse, read_responses
+from rlnotes.reflection.report import Report, reflect
+from rlnotes.reflection.words import load_words
 
 R1 = load_words("r1")
 LAB = "make 20 from 5 6 9 :"

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlnotes.analysis.statistics import wilson_interval
-from rlnotes.reflection_lab import (
+from rlnotes.reflection.lab import (
     BEHAVIORS,
     LabReflection,
     first_try_solves,
     lab_reflection,
     search_question,
 )
-from rlnotes.reflection_scores import (
+from rlnotes.reflection.scores import (
     detect_behaviors,
     detector_scores,
     read_labels,
 )
-from rlnotes.reflection_text import PATTERNS, text_behaviors
-from rlnotes.reflection_words import WORD_LISTS, load_words
+from rlnotes.reflection.text import PATTERNS, text_behaviors
+from rlnotes.reflection.words import WORD_LISTS, load_words
 from rlnotes.tasks.search import legal_tries, write_try
 from rlnotes.tasks.search_traces import Trace, analyze, trace_rates
 

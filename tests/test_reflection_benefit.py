@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlnotes.analysis.statistics import stratified_bootstrap
-from rlnotes.reflection_benefit import (
+from rlnotes.reflection.benefit import (
     Flips,
     MatchedCounts,
     compare_with_baseline,
@@ -15,7 +15,7 @@ from rlnotes.reflection_benefit import (
     problem_of,
     right_before_reflection,
 )
-from rlnotes.reflection_words import load_words
+from rlnotes.reflection.words import load_words
 from rlnotes.tasks.base import load_task
 
 R1, SEARCH = load_words("r1"), load_words("search")

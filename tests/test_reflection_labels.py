@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlnotes.reflection_scores import read_labels, score_labels
+from rlnotes.reflection.scores import read_labels, score_labels
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ROOT / "data" / "labels" / "reflection.jsonl"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnotes.reflection_words import WORD_LISTS, WordList, load_words
+from rlnotes.reflection.words import WORD_LISTS, WordList, load_words
 
 R1, DR_GRPO, OAT_ZERO, SEARCH = (load_words(name) for name in WORD_LISTS)
 

@@ -43,9 +43,9 @@ import torch
 
 import rlnotes as rl
 from rlnotes.exercises import check_exercise
-from rlnotes.reflection_benefit import right_before_reflection
-from rlnotes.reflection_lab import first_try_solves
-from rlnotes.reflection_scores import read_labels, score_labels
+from rlnotes.reflection.benefit import right_before_reflection
+from rlnotes.reflection.lab import first_try_solves
+from rlnotes.reflection.scores import read_labels, score_labels
 from rlnotes.tasks.search_traces import parts_of
 
 rl.use_style()

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlnotes.analysis.statistics import Interval, _t_quantile
-from rlnotes.reflection_lab import first_try_solves, search_question
-from rlnotes.reflection_words import WordList
+from rlnotes.reflection.lab import first_try_solves, search_question
+from rlnotes.reflection.words import WordList
 from rlnotes.rewards.rewards import completion_text
 from rlnotes.tasks.base import Task, TaskSet, last_number, verify_number
 

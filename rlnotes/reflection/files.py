@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlnotes.machine.files import replace_text, replacing
-from rlnotes.reflection import Report
-from rlnotes.reflection_counts import rates
+from rlnotes.reflection.counts import rates
+from rlnotes.reflection.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,17 +12,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
-from rlnotes.reflection_benefit import (
+from rlnotes.reflection.benefit import (
     Flips,
     MatchedCounts,
     is_right,
     problem_of,
     right_before_reflection,
 )
-from rlnotes.reflection_lab import BEHAVIORS, lab_reflection, search_question
-from rlnotes.reflection_records import Reading, RecordedResponse, read_responses
-from rlnotes.reflection_text import folded_behaviors
-from rlnotes.reflection_words import WordList
+from rlnotes.reflection.lab import BEHAVIORS, lab_reflection, search_question
+from rlnotes.reflection.records import Reading, RecordedResponse, read_responses
+from rlnotes.reflection.text import folded_behaviors
+from rlnotes.reflection.words import WordList
 
 MAX_STEPS = 20_000
 _WAIT = WordList("wait", ("wait",))

@@ -17,16 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlnotes.reflection_benefit import compare_with_baseline
-from rlnotes.reflection_counts import (
+from rlnotes.reflection.benefit import compare_with_baseline
+from rlnotes.reflection.counts import (
     Benefit,
     Counted,
     Counts,
     count_reflection,
     rates,
 )
-from rlnotes.reflection_records import check_inputs
-from rlnotes.reflection_words import WordList, load_words
+from rlnotes.reflection.records import check_inputs
+from rlnotes.reflection.words import WordList, load_words
 
 if TYPE_CHECKING:
     import pandas as pd

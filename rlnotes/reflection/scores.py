@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlnotes.analysis.statistics import wilson_interval
-from rlnotes.reflection_lab import BEHAVIORS, lab_reflection, search_question
-from rlnotes.reflection_text import text_behaviors
+from rlnotes.reflection.lab import BEHAVIORS, lab_reflection, search_question
+from rlnotes.reflection.text import text_behaviors
 from rlnotes.rewards.rewards import completion_text
 
 if TYPE_CHECKING:

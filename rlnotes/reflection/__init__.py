@@ -1,0 +1,1 @@
+"""ANALYSIS of reflection: words, behavior and benefit."""
