@@ -31,18 +31,18 @@ from common import (
     write_results,
 )
 
-from rlnotes.algorithms import Config, make_config
 from rlnotes.machine.provenance import peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.policies.policy import load_policy
 from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.tasks.base import TaskSet, load_task
+from rlnotes.training.config import Config, make_config
 
 PEER = "TRL GRPOTrainer"
 METHOD = (
     "Each number is the median over rounds in which ours and TRL take turns, every "
     "other round in the other order; every measurement is a fresh process that makes "
     "one step as a warm-up and then {steps} timed ones, from the end of a step to the "
-    "end of the next: everything that `rlnotes.training.train` and TRL's "
+    "end of the next: everything that `rlnotes.training.loop.train` and TRL's "
     "`Trainer.train` do for a step, without evaluation, logging and saving. Both start "
     "from the same weights and read the same prompts in the same order, with the same "
     "completions a forward pass, AdamW settings, learning rate, loss type and reward "
@@ -85,7 +85,7 @@ def label(config: Config) -> str:
 
 def our_steps(config: Config, clock: Clock, device: str) -> Steps:
     """Clock at the end of each step and mean length of its completions."""
-    from rlnotes.training import train
+    from rlnotes.training.loop import train
 
     marks: list[float] = []
     lengths: list[float] = []
@@ -172,7 +172,7 @@ def dataset(config: Config, task: TaskSet) -> Any:
     from datasets import Dataset
 
     steps = range(1, config.max_steps + 1)
-    # `rlnotes.training.collect` asks for the tasks of step·1000
+    # `rlnotes.training.loop.collect` asks for the tasks of step·1000
     batches = [
         task.sample(config.num_prompts, seed=config.seed, step=step * 1000)
         for step in steps

@@ -35,9 +35,9 @@ from common import (
 )
 from tqdm import tqdm
 
-from rlnotes.algorithms import Config, make_config
 from rlnotes.policies.policy import load_policy
 from rlnotes.tasks.base import load_task
+from rlnotes.training.config import Config, make_config
 
 PEER = "TRL GRPOTrainer"
 METHOD = (
@@ -133,7 +133,7 @@ def make_trainer(
 
     from rlnotes.engines.trl_data import make_dataset
     from rlnotes.engines.trl_trainer import NotesTrainer
-    from rlnotes.training import build_rewards
+    from rlnotes.training.loop import build_rewards
 
     task, policy = load_task(config.task), load_policy(config.policy).to(device)
     common = {

@@ -78,18 +78,18 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "equations.fused": ("fused_policy_loss", "fused_sequence_loss", "fused_logps"),
     "equations.conventions": ("Convention", "CONVENTIONS"),
     # update
-    "algorithms": (
+    "training.config": (
         "Config",
         "ALGORITHMS",
         "make_config",
         "load_config",
         "config_from_notebook",
     ),
-    "training": ("TrainingResult", "train"),
+    "training.loop": ("TrainingResult", "train"),
     "fine_tuning": ("fine_tune",),
     "curation": ("Response", "sample_responses", "reject"),
     "sweeps": ("parse_seeds", "plan_sweep", "run_sweep"),
-    "evaluation": ("evaluate", "answer_held_out", "split_gain"),
+    "training.evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record
     "records.run_folders": ("runs_folder", "run_name", "find_runs"),
     "records.recording": ("Run", "RunRecorder", "load_run", "load_runs"),

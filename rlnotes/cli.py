@@ -83,7 +83,7 @@ def notebook(arguments: argparse.Namespace) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """`rlnotes train`: every parameter is checked before anything starts."""
-    from rlnotes.algorithms import load_config, make_config
+    from rlnotes.training.config import load_config, make_config
 
     overrides = parse_overrides(arguments.overrides)
     trl_options = parse_overrides(arguments.trl)
@@ -95,7 +95,7 @@ def train(arguments: argparse.Namespace) -> int:
         config = load_config(arguments.config, **overrides)
 
     from rlnotes.records.run_folders import run_name, runs_folder
-    from rlnotes.resumption import check_startable
+    from rlnotes.training.checkpoints import check_startable
 
     output = arguments.output or runs_folder() / run_name(config.to_dict())
     check_startable(output, config.to_dict(), resume=arguments.resume)
@@ -151,9 +151,9 @@ def _report(runs: Sequence[Any], failed: dict[str, str], command: str) -> int:
 
 def size(arguments: argparse.Namespace) -> int:
     """`rlnotes size`: memory and work of a run, computed from its shapes."""
-    from rlnotes.algorithms import load_config
     from rlnotes.policies.shapes import load_shape
     from rlnotes.sizing import describe, estimate
+    from rlnotes.training.config import load_config
 
     config = load_config(arguments.config, **parse_overrides(arguments.overrides))
     names = ("engine", "prompt_length", "held_out")
@@ -180,7 +180,7 @@ def pretrain(arguments: argparse.Namespace) -> int:
 
 def algorithms(arguments: argparse.Namespace) -> int:
     """`rlnotes algorithms`: what each algorithm sets, one line each."""
-    from rlnotes.algorithms import ALGORITHMS
+    from rlnotes.training.config import ALGORITHMS
 
     width = max(map(len, ALGORITHMS))
     for name, values in ALGORITHMS.items():

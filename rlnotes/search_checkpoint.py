@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import yaml
 
-from rlnotes.algorithms import coerce
 from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
@@ -23,6 +22,7 @@ from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
 from rlnotes.tasks.search import SEARCH_TASKS
+from rlnotes.training.config import coerce
 
 _SAMPLES = 8  # completions per held-out question
 _BUDGET = 128  # tokens

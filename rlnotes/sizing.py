@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from rlnotes.algorithms import Config
 from rlnotes.equations.validation import check_choice, check_range
 from rlnotes.policies.shapes import Shape
+from rlnotes.training.config import Config
 
 PROCESS = 0.57e9
 """Bytes of Python, torch and transformers without a model (peak of the `tiny` runs)."""

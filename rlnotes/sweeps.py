@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlnotes.algorithms import Config, load_config, make_config
 from rlnotes.records.run_folders import partial_folder, run_name, runs_folder
+from rlnotes.training.config import Config, load_config, make_config
 
 _POLL_SECONDS = 0.2
 # A run is small: a second thread gains little, a second run doubles the throughput.
@@ -92,8 +92,8 @@ def plan_sweep(
     could have, two configs whose runs would have one name, or a run that is there with
     another config. FileNotFoundError for a config file that is not there.
     """
-    from rlnotes.resumption import check_config
     from rlnotes.tasks.base import load_task
+    from rlnotes.training.checkpoints import check_config
 
     if "seed" in overrides:
         raise ValueError(f"seed={overrides['seed']}: a sweep's seeds come with --seeds")
@@ -222,7 +222,7 @@ def _run_one() -> None:
         execute(Path(job["notebook"]), parameters, Path(job["output"]))
         return
 
-    from rlnotes.training import train
+    from rlnotes.training.loop import train
 
     train(make_config(**job["config"]), output=job["output"], resume=True)
 

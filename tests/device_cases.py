@@ -12,12 +12,10 @@ import pytest
 import torch
 
 from rlnotes import engines
-from rlnotes.algorithms import make_config
 from rlnotes.machine.devices import deterministic_algorithms
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
 from rlnotes.records.run_folders import partial_folder
-from rlnotes.resumption import load_state
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.rollouts.scoring import (
     bucketed_hidden_states,
@@ -27,6 +25,8 @@ from rlnotes.rollouts.scoring import (
 )
 from rlnotes.rollouts.static import StaticStep
 from rlnotes.tasks.base import Task
+from rlnotes.training.checkpoints import load_state
+from rlnotes.training.config import make_config
 from tests.conftest import random_policy
 from tests.pretend_device import NAME, PretendTensor, graph_recording
 from tests.test_resume import Coin, Killed, raise_at, record

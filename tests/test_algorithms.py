@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rlnotes.algorithms import (
+from rlnotes.training.config import (
     ALGORITHMS,
     config_from_notebook,
     load_config,

@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlnotes.algorithms import make_config
 from rlnotes.rollouts.kv_cache import share_with_group
 from rlnotes.search_base import Pretraining, _architecture, search_tokenizer
+from rlnotes.training.config import make_config
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 NAMES = ("common", "objective", "rollout", "train_step", "trl_engine")
@@ -439,7 +439,7 @@ def test_our_loop_gets_its_policy_on_the_device(monkeypatch):
     def train(config, *, policy, **_):
         raise Started(policy.device.type)
 
-    monkeypatch.setattr("rlnotes.training.train", train)
+    monkeypatch.setattr("rlnotes.training.loop.train", train)
     config = train_step.search_config("search-base")
     with pytest.raises(Started, match="^meta$"):
         train_step.our_steps(config, ticks(), "meta")

@@ -143,7 +143,7 @@ def test_overrides_are_typed():
 
 
 def test_algorithms_are_listed_as_they_are_typed(capsys):
-    from rlnotes.algorithms import ALGORITHMS, make_config
+    from rlnotes.training.config import ALGORITHMS, make_config
 
     assert main(["algorithms"]) == 0
     lines = dict(

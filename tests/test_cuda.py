@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from rlnotes.algorithms import make_config
 from rlnotes.machine.devices import best_device
 from rlnotes.records.recording import load_run
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.rollouts.scoring import packed_logps, per_token_logps
-from rlnotes.training import train
+from rlnotes.training.config import make_config
+from rlnotes.training.loop import train
 from tests.conftest import random_policy
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -7,7 +7,6 @@ import sys
 import pytest
 import torch
 
-from rlnotes.algorithms import make_config
 from rlnotes.machine.devices import (
     best_device,
     deterministic_algorithms,
@@ -16,6 +15,7 @@ from rlnotes.machine.devices import (
 )
 from rlnotes.machine.provenance import describe_run, gpu_driver
 from rlnotes.rollouts.rollouts import draw_tokens
+from rlnotes.training.config import make_config
 
 # ------------------------------------------------------------------- determinism
 
@@ -110,9 +110,9 @@ SCRIPT = """
 import resource, sys
 import torch
 from tests.conftest import random_policy
-from rlnotes.algorithms import make_config
+from rlnotes.training.config import make_config
 from rlnotes.tasks.base import load_task
-from rlnotes.training import train
+from rlnotes.training.loop import train
 torch.set_num_threads(1)
 config = make_config(algorithm="grpo", task="scratch-addition", bf16=False, max_steps=2,
     generation_batch_size=int(sys.argv[1]), num_generations=4, eval_samples=1,

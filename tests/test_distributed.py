@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlnotes.algorithms import make_config
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import RunRecorder, load_run
 from rlnotes.tasks.base import load_task, stable_hash
+from rlnotes.training.config import make_config
 
 pytestmark = pytest.mark.trl
 

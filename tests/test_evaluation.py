@@ -5,15 +5,15 @@ import dataclasses
 import pytest
 import torch
 
-from rlnotes.algorithms import make_config
-from rlnotes.batches import prepare
-from rlnotes.evaluation import describe, evaluate, majority_accuracy, summarize
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.search_base import Pretraining, pretrain
 from rlnotes.tasks.base import load_task
-from rlnotes.training import build_rewards, collect, train
-from rlnotes.updates import Learner, update
+from rlnotes.training.batches import prepare
+from rlnotes.training.config import make_config
+from rlnotes.training.evaluation import describe, evaluate, majority_accuracy, summarize
+from rlnotes.training.loop import build_rewards, collect, train
+from rlnotes.training.updates import Learner, update
 from tests.conftest import random_policy
 
 SEARCH = load_task("search")

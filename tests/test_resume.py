@@ -16,19 +16,19 @@ import pytest
 import torch
 
 import rlnotes.records.recording
-from rlnotes.algorithms import load_config, make_config
 from rlnotes.cli import main
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import RunRecorder, load_run
-from rlnotes.resumption import (
+from rlnotes.tasks.base import ScratchAddition, load_task
+from rlnotes.training.checkpoints import (
     Checkpoints,
     check_config,
     load_state,
     save_state,
 )
-from rlnotes.tasks.base import ScratchAddition, load_task
-from rlnotes.training import train
-from rlnotes.updates import Learner
+from rlnotes.training.config import load_config, make_config
+from rlnotes.training.loop import train
+from rlnotes.training.updates import Learner
 from tests.conftest import random_policy
 
 ROOT = Path(__file__).parent.parent
@@ -517,8 +517,8 @@ def test_the_recorded_runs_go_without_the_new_field(tmp_path):
 
 SCRIPT = """
 import sys, torch
-from rlnotes.algorithms import load_config
-from rlnotes.training import train
+from rlnotes.training.config import load_config
+from rlnotes.training.loop import train
 torch.set_num_threads(1)
 train(load_config(sys.argv[1]), output=sys.argv[2], resume=True, progress=False)
 """

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlnotes.algorithms import make_config
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
 from rlnotes.rollouts.rollouts import generate_rollouts
+from rlnotes.training.config import make_config
 from tests.test_distributed import BASE, CASES, ROOT, Scripted, launch, trained
 
 pytestmark = pytest.mark.trl

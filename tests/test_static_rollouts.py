@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from rlnotes.algorithms import make_config
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.base import Task
-from rlnotes.training import train
+from rlnotes.training.config import make_config
+from rlnotes.training.loop import train
 from tests.conftest import random_policy
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnotes.algorithms import load_config
 from rlnotes.cli import main
 from rlnotes.records.recording import load_run
 from rlnotes.sweeps import parse_seeds, plan_sweep
-from rlnotes.training import train
+from rlnotes.training.config import load_config
+from rlnotes.training.loop import train
 
 TASK = "scratch-addition"
 

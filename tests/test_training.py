@@ -6,22 +6,22 @@ import math
 import pytest
 import torch
 
-from rlnotes.algorithms import ALGORITHMS, make_config
-from rlnotes.batches import group_advantages, prepare, score, weighted_sum
 from rlnotes.equations.objectives import policy_loss, value_loss
-from rlnotes.evaluation import (
-    answer_held_out,
-    evaluate,
-    first_sentence,
-    split_gain,
-)
 from rlnotes.machine.provenance import describe_run, project_folder
 from rlnotes.policies.policy import Critic
 from rlnotes.records.recording import load_run
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.rollouts.scoring import packed_logps, per_token_logps
-from rlnotes.training import build_rewards, collect, train
-from rlnotes.updates import (
+from rlnotes.training.batches import group_advantages, prepare, score, weighted_sum
+from rlnotes.training.config import ALGORITHMS, make_config
+from rlnotes.training.evaluation import (
+    answer_held_out,
+    evaluate,
+    first_sentence,
+    split_gain,
+)
+from rlnotes.training.loop import build_rewards, collect, train
+from rlnotes.training.updates import (
     Learner,
     forward_order,
     mini_batch_weights,

@@ -14,15 +14,15 @@ import math
 import pytest
 import torch
 
-from rlnotes.algorithms import ALGORITHMS, Config, make_config
-from rlnotes.batches import prepare
 from rlnotes.engines import trl_config
 from rlnotes.engines.trl_config import to_trl_kwargs
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import load_run
 from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.tasks.base import Task, load_task
-from rlnotes.updates import Learner, update
+from rlnotes.training.batches import prepare
+from rlnotes.training.config import ALGORITHMS, Config, make_config
+from rlnotes.training.updates import Learner, update
 
 pytestmark = pytest.mark.trl
 
@@ -567,7 +567,7 @@ def _plain(value):
 
 
 def test_the_record_is_that_of_our_loop(tmp_path):
-    from rlnotes.training import train
+    from rlnotes.training.loop import train
 
     config = small("dapo", max_steps=4, eval_steps=2, per_device_train_batch_size=8)
     seen = []
@@ -601,7 +601,7 @@ def test_the_record_is_that_of_our_loop(tmp_path):
         "samples.jsonl",
     ]
     # the policy that comes back is a plain one, and the one that was evaluated
-    from rlnotes.evaluation import evaluate
+    from rlnotes.training.evaluation import evaluate
 
     assert "forward" not in vars(result.policy.model)
     again = evaluate(result.policy, load_task("search"), config)
@@ -661,7 +661,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 
 
 def test_a_run_of_our_loop_is_not_resumed_by_trl(tmp_path):
-    from rlnotes.training import train
+    from rlnotes.training.loop import train
 
     config = small(max_steps=3, save_steps=1, generation_batch_size=8)
     with pytest.raises(Killed):

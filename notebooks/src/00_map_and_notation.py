@@ -48,7 +48,7 @@
 # | record | what happened? | a folder of CSV and YAML | `recording` | `RunRecorder`, `load_run` | [07](07_train.ipynb) |
 # | figure | what do we see? | a figure | `figures` | `plot_run`, `plot_runs` | all |
 #
-# The algorithms differ in two steps only, advantages and objective. `rlnotes.algorithms.ALGORITHMS`
+# The algorithms differ in two steps only, advantages and objective. `rlnotes.training.config.ALGORITHMS`
 # writes each of them as the few fields in which it differs from the others.
 
 # %%
@@ -483,8 +483,8 @@ show
 # not a claim.
 
 # %%
-from rlnotes.algorithms import make_config
-from rlnotes.training import train
+from rlnotes.training.config import make_config
+from rlnotes.training.loop import train
 
 config = make_config(
     algorithm="grpo",

@@ -473,7 +473,7 @@ print(
 # *last* token, and average over right and over wrong ones.
 
 # %%
-from rlnotes.batches import predict_values, score
+from rlnotes.training.batches import predict_values, score
 
 accuracy = [rl.get_accuracy_reward(task.verify)]
 
@@ -630,9 +630,9 @@ for axes, (name, values) in zip(panels, known.items(), strict=True):
 # %%
 import time
 
-from rlnotes.batches import prepare
-from rlnotes.training import build_rewards, collect
-from rlnotes.updates import Learner, update
+from rlnotes.training.batches import prepare
+from rlnotes.training.loop import build_rewards, collect
+from rlnotes.training.updates import Learner, update
 
 
 def step_seconds(learner, rollouts, rewards):

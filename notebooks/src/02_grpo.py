@@ -765,10 +765,10 @@ assert drift.abs().max() < 1e-6  # E[∇ log π] = 0: nothing moves
 # from the second on the policy has moved.
 
 # %%
-from rlnotes.batches import prepare
+from rlnotes.training.batches import prepare
 from rlnotes.rollouts.scoring import packed_logps
-from rlnotes.training import build_rewards, collect
-from rlnotes.updates import Learner, update, update_once
+from rlnotes.training.loop import build_rewards, collect
+from rlnotes.training.updates import Learner, update, update_once
 
 task = rl.load_task("scratch-addition")
 model, tokenizer = rl.tiny_policy(task, seed=0)
@@ -818,7 +818,7 @@ assert passes.loc[2:, "clip_ratio/region_mean"].max() > 0
 # mean length of right and of wrong answers. `collect` samples and scores, `prepare`
 # computes advantages and log-probs, `update` moves the weights; we add the KL to the
 # base policy, $k_3$ on the fresh samples, whether or not it is in the loss.
-# (`rlnotes.training.train` is this loop with records and evaluations.)
+# (`rlnotes.training.loop.train` is this loop with records and evaluations.)
 
 
 # %%

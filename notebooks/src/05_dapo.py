@@ -333,9 +333,9 @@ for high in (0.2, 0.28):
 # has passed 1.2, against all tokens of good answers.
 
 # %%
-from rlnotes.batches import prepare
-from rlnotes.training import build_rewards, collect
-from rlnotes.updates import Learner, update
+from rlnotes.training.batches import prepare
+from rlnotes.training.loop import build_rewards, collect
+from rlnotes.training.updates import Learner, update
 
 
 def tokens_of_good_answers(seed):

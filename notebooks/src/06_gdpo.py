@@ -615,7 +615,7 @@ for i, one in enumerate(example.tasks):
 # policy is the same throughout, so the spread below is that of the RL alone.
 
 # %%
-from rlnotes.algorithms import make_config
+from rlnotes.training.config import make_config
 
 rewarded = ("accuracy_reward", "length_reward", "bracket_format_reward")
 batch = dict(generation_batch_size=64, num_generations=8, max_completion_length=14)
@@ -630,16 +630,16 @@ settings = {
 }
 
 # %% [markdown]
-# The loop is that of `rlnotes.training.train`, in the open: collect, prepare, update. The
+# The loop is that of `rlnotes.training.loop.train`, in the open: collect, prepare, update. The
 # rewards in the table are the *unconditioned* ones, or the conditioned run could not be compared;
 # `train` records the same. `all three` is the share of completions that earn every point,
 # which is what one really wants. At the end of a run we ask the held-out sums as well.
 
 # %%
-from rlnotes.batches import prepare
-from rlnotes.evaluation import evaluate
-from rlnotes.training import build_rewards, collect
-from rlnotes.updates import Learner, update
+from rlnotes.training.batches import prepare
+from rlnotes.training.evaluation import evaluate
+from rlnotes.training.loop import build_rewards, collect
+from rlnotes.training.updates import Learner, update
 
 # %%
 KEYS = ["accuracy", "short", "format", "all three"]

@@ -39,7 +39,7 @@
 # ## Parameters
 #
 # The next cell is what papermill overrides. `None` leaves a field to the algorithm:
-# `rlnotes algorithms` prints what each one sets, and `rlnotes.algorithms.Config`
+# `rlnotes algorithms` prints what each one sets, and `rlnotes.training.config.Config`
 # documents every field with the papers' values.
 
 # %% tags=["parameters"]
@@ -103,7 +103,7 @@ resume = False  # go on with an interrupted run of the same config
 # value of the wrong type before anything is loaded.
 
 # %%
-from rlnotes.algorithms import config_from_notebook
+from rlnotes.training.config import config_from_notebook
 
 _how = ("engine", "resume")
 config = config_from_notebook({k: v for k, v in globals().items() if k not in _how})
@@ -120,7 +120,7 @@ from rlnotes import engines
 
 from rlnotes.analysis import figures
 from rlnotes.machine.devices import best_device
-from rlnotes.evaluation import answer_held_out, split_gain
+from rlnotes.training.evaluation import answer_held_out, split_gain
 from rlnotes.policies.policy import load_policy
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.records.run_folders import run_name, runs_folder

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rlnotes.equations.validation import check_choice
 
 if TYPE_CHECKING:
-    from rlnotes.algorithms import Config
-    from rlnotes.training import TrainingResult
+    from rlnotes.training.config import Config
+    from rlnotes.training.loop import TrainingResult
 
 ENGINES = ("rlnotes", "trl")
 
@@ -21,7 +21,7 @@ ENGINES = ("rlnotes", "trl")
 def train(config: Config, *, engine: str = "rlnotes", **options: Any) -> TrainingResult:
     """Train with an engine of `ENGINES`; the options are those of its own function.
 
-    "rlnotes" is `rlnotes.training.train`, "trl" `rlnotes.engines.trl.train_with_trl`.
+    "rlnotes" is `rlnotes.training.loop.train`, "trl" `rlnotes.engines.trl.train_with_trl`.
     Raises ValueError for another name, or when the config asks for what it cannot do.
     """
     check_choice("engine", engine, ENGINES)
@@ -29,6 +29,6 @@ def train(config: Config, *, engine: str = "rlnotes", **options: Any) -> Trainin
         from rlnotes.engines.trl import train_with_trl
 
         return train_with_trl(config, **options)
-    from rlnotes.training import train as train_here
+    from rlnotes.training.loop import train as train_here
 
     return train_here(config, **options)

@@ -4,7 +4,7 @@
     accelerate launch --config_file configs/accelerate/gpus.yaml \\
         -m rlnotes.cli train --engine trl --config configs/search/dapo.yaml
 
-Questions, rewards, advantages, updates and log keys are those of `rlnotes.training`;
+Questions, rewards, advantages, updates and log keys are those of `rlnotes.training.loop`;
 generation, loss, optimizer and distribution are TRL's (`trl_trainer` says where the
 border runs).
 """
@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from rlnotes.algorithms import Config
 from rlnotes.engines.tracking import beside_the_run, tracker
 from rlnotes.engines.trl_config import (
     check_expressible,
@@ -40,9 +39,10 @@ from rlnotes.machine.devices import (
     naming_what_to_lower,
 )
 from rlnotes.policies.policy import TINY_POLICY, Policy, load_policy
-from rlnotes.resumption import check_startable
 from rlnotes.tasks.base import TaskSet, load_task
-from rlnotes.training import TrainingResult, check_budget
+from rlnotes.training.checkpoints import check_startable
+from rlnotes.training.config import Config
+from rlnotes.training.loop import TrainingResult, check_budget
 
 if TYPE_CHECKING:
     from rlnotes.engines.trl_recording import Recording, TrlRecorder

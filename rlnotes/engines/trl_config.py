@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from rlnotes.algorithms import Config
+from rlnotes.training.config import Config
 
 PASSED = (
     "seed",

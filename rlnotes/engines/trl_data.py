@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlnotes.algorithms import Config
 from rlnotes.engines.trl_sampling import question_rows
 from rlnotes.tasks.base import TaskSet
+from rlnotes.training.config import Config
 
 
 def make_dataset(config: Config, task: TaskSet) -> Any:

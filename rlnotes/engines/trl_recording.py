@@ -12,14 +12,14 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
-from rlnotes.algorithms import Config
 from rlnotes.engines.trl_trainer import NotesTrainer
-from rlnotes.evaluation import evaluate, sample_records, summarize
 from rlnotes.policies.policy import Policy
 from rlnotes.records.recording import RunRecorder
-from rlnotes.resumption import save_is_due
-from rlnotes.training import sample_steps
-from rlnotes.updates import Learner
+from rlnotes.training.checkpoints import save_is_due
+from rlnotes.training.config import Config
+from rlnotes.training.evaluation import evaluate, sample_records, summarize
+from rlnotes.training.loop import sample_steps
+from rlnotes.training.updates import Learner
 
 _FROM_TRL = ("entropy", "learning_rate")  # measured in the update, not while sampling
 

@@ -18,8 +18,6 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from trl import GRPOTrainer
 
-from rlnotes.algorithms import Config
-from rlnotes.batches import Batch, group_advantages, paid_rewards, score
 from rlnotes.engines.trl_sampling import (
     Completion,
     as_output,
@@ -32,8 +30,10 @@ from rlnotes.policies.policy import Policy
 from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.rollouts.rollouts import Rollouts, sample_informative
 from rlnotes.tasks.base import TaskSet
-from rlnotes.training import build_rewards
-from rlnotes.updates import mini_batch_weights
+from rlnotes.training.batches import Batch, group_advantages, paid_rewards, score
+from rlnotes.training.config import Config
+from rlnotes.training.loop import build_rewards
+from rlnotes.training.updates import mini_batch_weights
 
 TESTED_VERSION = "1.16.0"
 _PER_TOKEN = ("entropy", "kl", "cispo_clip_ratio")

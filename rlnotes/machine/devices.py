@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from rlnotes.algorithms import Config
+    from rlnotes.training.config import Config
 
 SAMPLING = ("generation_batch_size", "max_completion_length")
 UPDATING = ("per_device_train_batch_size", *SAMPLING)

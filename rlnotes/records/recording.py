@@ -39,7 +39,7 @@ from rlnotes.records.run_folders import (
     find_runs,
     partial_folder,
 )
-from rlnotes.resumption import (
+from rlnotes.training.checkpoints import (
     check_config,
     check_startable,
     differing_provenance,

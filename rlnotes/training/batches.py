@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rlnotes.algorithms import Config
 from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
@@ -25,9 +24,10 @@ from rlnotes.policies.policy import Critic
 from rlnotes.rewards.rewards import RewardFunction, compute_rewards
 from rlnotes.rollouts.rollouts import Rollouts
 from rlnotes.rollouts.scoring import completion_hidden_states, packed_logps, unpack
+from rlnotes.training.config import Config
 
 if TYPE_CHECKING:
-    from rlnotes.updates import Learner
+    from rlnotes.training.updates import Learner
 
 
 @dataclass

@@ -20,13 +20,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlnotes.algorithms import Config
 from rlnotes.machine.files import read_mapping, replacing, temporary_path, whole_lines
 from rlnotes.records.run_folders import check_free, partial_folder
+from rlnotes.training.config import Config
 
 if TYPE_CHECKING:
     from rlnotes.records.recording import RunRecorder
-    from rlnotes.updates import Learner
+    from rlnotes.training.updates import Learner
 
 _SAVING_SHARE = 0.05  # of the time, where `save_steps` leaves it open
 _STATE = "state.pt"

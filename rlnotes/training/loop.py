@@ -18,10 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from rlnotes.algorithms import Config
-from rlnotes.batches import prepare, score
 from rlnotes.equations.shaping import informative_groups
-from rlnotes.evaluation import evaluate, sample_records, summarize
 from rlnotes.machine.devices import (
     SAMPLING,
     UPDATING,
@@ -31,7 +28,6 @@ from rlnotes.machine.devices import (
 )
 from rlnotes.policies.policy import Critic, Policy, load_policy
 from rlnotes.records.recording import RunRecorder
-from rlnotes.resumption import Checkpoints, check_startable
 from rlnotes.rewards.rewards import (
     RewardFunction,
     bracket_format_reward,
@@ -43,7 +39,11 @@ from rlnotes.rewards.rewards import (
 )
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts, sample_informative
 from rlnotes.tasks.base import TaskSet, load_task
-from rlnotes.updates import Learner, update
+from rlnotes.training.batches import prepare, score
+from rlnotes.training.checkpoints import Checkpoints, check_startable
+from rlnotes.training.config import Config
+from rlnotes.training.evaluation import evaluate, sample_records, summarize
+from rlnotes.training.updates import Learner, update
 
 
 @dataclass

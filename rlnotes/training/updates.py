@@ -15,8 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.algorithms import Config
-from rlnotes.batches import Batch, predict_values
 from rlnotes.equations.divergences import kl_k3
 from rlnotes.equations.fused import (
     fused_policy_loss,
@@ -33,6 +31,8 @@ from rlnotes.equations.objectives import (
 )
 from rlnotes.policies.policy import Critic, Policy
 from rlnotes.rollouts.scoring import completion_hidden_states, unpack
+from rlnotes.training.batches import Batch, predict_values
+from rlnotes.training.config import Config
 
 
 @dataclass

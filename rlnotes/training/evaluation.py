@@ -12,15 +12,15 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from rlnotes.algorithms import Config
-from rlnotes.batches import Batch, reward_weights, score, weighted_sum
 from rlnotes.equations.masking import masked_mean
 from rlnotes.machine.devices import naming_what_to_lower
 from rlnotes.policies.policy import Policy
 from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import Task, TaskSet
-from rlnotes.updates import Learner
+from rlnotes.training.batches import Batch, reward_weights, score, weighted_sum
+from rlnotes.training.config import Config
+from rlnotes.training.updates import Learner
 
 
 @runtime_checkable

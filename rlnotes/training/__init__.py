@@ -1,0 +1,1 @@
+"""UPDATE: one configuration, one visible loop."""
