@@ -15,7 +15,7 @@ from __future__ import annotations
 from stages import Stages, run_seeds
 
 import rlnotes as rl
-from rlnotes.curation import is_readable, is_right, reject
+from rlnotes.supervised.curation import is_readable, is_right, reject
 
 EXAMPLES = (256, 1024, 4096)
 STUDENTS = ("search-base", "search-control")

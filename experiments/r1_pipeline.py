@@ -16,7 +16,13 @@ from __future__ import annotations
 from stages import Stages, run_seeds
 
 import rlnotes as rl
-from rlnotes.curation import in_english, is_english, is_readable, is_right, reject
+from rlnotes.supervised.curation import (
+    in_english,
+    is_english,
+    is_readable,
+    is_right,
+    reject,
+)
 
 COLD_START = 64  # examples: "thousands" beside R1's 800,000, so few
 SFT_PROMPTS = 1024  # of `search`, and a third of it of each other size

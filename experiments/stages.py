@@ -26,9 +26,14 @@ import torch
 from tqdm import tqdm
 
 import rlnotes as rl
-from rlnotes.curation import Response, is_english, is_readable, sample_responses
 from rlnotes.machine.files import append_text, replace_text
 from rlnotes.rewards.language import share_of_words
+from rlnotes.supervised.curation import (
+    Response,
+    is_english,
+    is_readable,
+    sample_responses,
+)
 from rlnotes.sweeps import ONE_THREAD, parse_seeds
 
 DATA = rl.project_folder() / "data" / "experiments"

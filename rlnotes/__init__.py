@@ -17,7 +17,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     # policy
     "policies.policy": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
     "policies.tiny": ("tiny_tokenizer", "tiny_policy"),
-    "search_base": ("Pretraining", "pretrain", "search_tokenizer"),
+    "supervised.search_base": ("Pretraining", "pretrain", "search_tokenizer"),
     "rollouts.scoring": ("per_token_logps", "packed_logps"),
     # rollouts
     "rollouts.rollouts": (
@@ -86,8 +86,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "config_from_notebook",
     ),
     "training.loop": ("TrainingResult", "train"),
-    "fine_tuning": ("fine_tune",),
-    "curation": ("Response", "sample_responses", "reject"),
+    "supervised.fine_tuning": ("fine_tune",),
+    "supervised.curation": ("Response", "sample_responses", "reject"),
     "sweeps": ("parse_seeds", "plan_sweep", "run_sweep"),
     "training.evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record

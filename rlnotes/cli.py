@@ -167,7 +167,10 @@ def pretrain(arguments: argparse.Namespace) -> int:
     """`rlnotes pretrain`: a base policy of the search lab, with its card."""
     from rlnotes.machine.files import read_mapping
     from rlnotes.records.run_folders import runs_folder
-    from rlnotes.search_checkpoint import make_pretraining, pretrain_to_folder
+    from rlnotes.supervised.search_checkpoint import (
+        make_pretraining,
+        pretrain_to_folder,
+    )
 
     values = read_mapping(arguments.config) if arguments.config else {}
     settings = make_pretraining(values | parse_overrides(arguments.overrides))

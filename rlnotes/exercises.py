@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.curation import Response, is_right, reject
 from rlnotes.equations.advantages import (
     decoupled_advantages,
     generalized_advantage_estimation,
@@ -41,6 +40,7 @@ from rlnotes.equations.validation import check_choice
 from rlnotes.reflection.benefit import MatchedCounts
 from rlnotes.reflection.words import WordList
 from rlnotes.rewards.language import share_of_words
+from rlnotes.supervised.curation import Response, is_right, reject
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.search_traces import Trace
 from rlnotes.worked_group import worked_group

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlnotes.rollouts.kv_cache import share_with_group
-from rlnotes.search_base import Pretraining, _architecture, search_tokenizer
+from rlnotes.supervised.search_base import Pretraining, _architecture, search_tokenizer
 from rlnotes.training.config import make_config
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"

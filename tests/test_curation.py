@@ -3,7 +3,7 @@
 import pytest
 
 import rlnotes as rl
-from rlnotes.curation import (
+from rlnotes.supervised.curation import (
     Response,
     in_english,
     is_english,

@@ -86,7 +86,7 @@ def test_the_length_experiment_from_end_to_end(stages, monkeypatch, tmp_path):
 
 
 def test_descriptions_by_hand(stages):
-    from rlnotes.curation import Response
+    from rlnotes.supervised.curation import Response
 
     task = rl.load_task("search").task([5, 6, 9], 20)
     miss, hit = "5 * 6 = 30 - 9 = 21 ? 20", "5 + 6 = 11 + 9 = 20 ? 20"

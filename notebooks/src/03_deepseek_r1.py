@@ -47,7 +47,7 @@ import torch
 from IPython.display import Markdown
 
 import rlnotes as rl
-from rlnotes import curation
+from rlnotes.supervised import curation
 from rlnotes.analysis import figures, statistics
 from rlnotes.exercises import check_exercise
 from rlnotes.tasks.search import ANSWER, WAIT

@@ -20,7 +20,7 @@ from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.rollouts import generate_rollouts
-from rlnotes.search_base import Pretraining, pretrain
+from rlnotes.supervised.search_base import Pretraining, pretrain
 from rlnotes.tasks.search import SEARCH_TASKS
 from rlnotes.training.config import coerce
 
@@ -103,7 +103,7 @@ def _card(
             f"# {settings.name}",
             "",
             f"A Llama of {policy.num_parameters:,} weights that imitates noisy guess"
-            " and check (`rlnotes/search_base.py`).",
+            " and check (`rlnotes/supervised/search_base.py`).",
             f"Made by `{run['command']}` at commit {commit}",
             f"in {run['seconds']:.0f} s on {run['threads']} thread(s) of {run['cpu']}.",
             "",
