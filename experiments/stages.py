@@ -26,6 +26,7 @@ import torch
 from tqdm import tqdm
 
 import rlnotes as rl
+from rlnotes.batch.sweeps import ONE_THREAD, parse_seeds
 from rlnotes.machine.files import append_text, replace_text
 from rlnotes.rewards.language import share_of_words
 from rlnotes.supervised.curation import (
@@ -34,7 +35,6 @@ from rlnotes.supervised.curation import (
     is_readable,
     sample_responses,
 )
-from rlnotes.sweeps import ONE_THREAD, parse_seeds
 
 DATA = rl.project_folder() / "data" / "experiments"
 LEVELS = ("search-easy", "search", "search-hard")

@@ -88,7 +88,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "training.loop": ("TrainingResult", "train"),
     "supervised.fine_tuning": ("fine_tune",),
     "supervised.curation": ("Response", "sample_responses", "reject"),
-    "sweeps": ("parse_seeds", "plan_sweep", "run_sweep"),
+    "batch.sweeps": ("parse_seeds", "plan_sweep", "run_sweep"),
     "training.evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record
     "records.run_folders": ("runs_folder", "run_name", "find_runs"),
@@ -128,9 +128,9 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "reflection.scores": ("detect_behaviors", "detector_scores"),
     # around it
     "machine.provenance": ("project_folder", "describe_run"),
-    "notebook_runner": ("run_notebooks", "run_notebook_with_config"),
+    "batch.notebook_runner": ("run_notebooks", "run_notebook_with_config"),
     "exercises": ("check_exercise",),
-    "check": ("run_check",),
+    "batch.check": ("run_check",),
 }
 _MODULE_OF = {name: module for module, names in _CATALOGUE.items() for name in names}
 

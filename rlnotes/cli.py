@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """`rlnotes check`."""
-    from rlnotes.check import run_check
+    from rlnotes.batch.check import run_check
 
     return run_check()
 
@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     """`rlnotes run`: 0 if every notebook ran through, 1 if one failed."""
     from datetime import datetime
 
+    from rlnotes.batch.notebook_runner import find_notebooks, run_notebooks
     from rlnotes.machine.provenance import project_folder
-    from rlnotes.notebook_runner import find_notebooks, run_notebooks
     from rlnotes.records.run_folders import runs_folder
 
     folder = project_folder() / "notebooks"
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def notebook(arguments: argparse.Namespace) -> int:
     """`rlnotes notebook`: papermill, but an unknown parameter is refused."""
-    from rlnotes.notebook_runner import run_notebook_with_config
+    from rlnotes.batch.notebook_runner import run_notebook_with_config
 
     overrides = parse_overrides(arguments.overrides)
     run_notebook_with_config(
@@ -121,7 +121,7 @@ def _train(config: Any, arguments: argparse.Namespace, options: dict[str, Any]) 
 
 def sweep(arguments: argparse.Namespace) -> int:
     """`rlnotes sweep`: 0 if every run is recorded, 1 if one failed."""
-    from rlnotes.sweeps import parse_seeds, plan_sweep, run_sweep
+    from rlnotes.batch.sweeps import parse_seeds, plan_sweep, run_sweep
 
     words = [word for word in arguments.overrides if "=" in word]
     paths = [Path(word) for word in arguments.overrides if "=" not in word]
@@ -134,8 +134,8 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 def matrix(arguments: argparse.Namespace) -> int:
     """`rlnotes matrix`: 0 if every run is recorded, 1 if one failed."""
-    from rlnotes.matrix import plan_matrix
-    from rlnotes.sweeps import run_sweep
+    from rlnotes.batch.matrix import plan_matrix
+    from rlnotes.batch.sweeps import run_sweep
 
     runs = plan_matrix(arguments.file, output=arguments.output)
     return _report(runs, run_sweep(runs, jobs=arguments.jobs), "matrix")
@@ -151,8 +151,8 @@ def _report(runs: Sequence[Any], failed: dict[str, str], command: str) -> int:
 
 def size(arguments: argparse.Namespace) -> int:
     """`rlnotes size`: memory and work of a run, computed from its shapes."""
+    from rlnotes.batch.sizing import describe, estimate
     from rlnotes.policies.shapes import load_shape
-    from rlnotes.sizing import describe, estimate
     from rlnotes.training.config import load_config
 
     config = load_config(arguments.config, **parse_overrides(arguments.overrides))

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlnotes.batch.notebook_runner import find_notebooks, run_notebook
 from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import project_folder
-from rlnotes.notebook_runner import find_notebooks, run_notebook
 
 KERNELSPEC = {
     "display_name": "Python 3 (ipykernel)",

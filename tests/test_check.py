@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import rlnotes.check
-from rlnotes.check import run_check, self_test, writable
+import rlnotes.batch.check
+from rlnotes.batch.check import run_check, self_test, writable
 from rlnotes.equations.objectives import policy_loss
 
 
@@ -51,7 +51,7 @@ def test_a_folder_that_cannot_be_written_fails(tmp_path, monkeypatch, capsys):
 )
 def test_the_self_test_catches_a_wrong_loss(monkeypatch, capsys, flipped, problem):
     assert self_test() == []
-    monkeypatch.setattr(rlnotes.check, "policy_loss", flipped)
+    monkeypatch.setattr(rlnotes.batch.check, "policy_loss", flipped)
     assert any(problem in line for line in self_test())
     assert run_check() == 1
     assert "self-test     FAILED" in capsys.readouterr().out
@@ -59,7 +59,7 @@ def test_the_self_test_catches_a_wrong_loss(monkeypatch, capsys, flipped, proble
 
 def test_it_runs_as_a_module():
     done = subprocess.run(
-        [sys.executable, "-m", "rlnotes.check"],
+        [sys.executable, "-m", "rlnotes.batch.check"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,

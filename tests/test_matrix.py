@@ -13,11 +13,11 @@ import nbformat
 import pytest
 import yaml
 
+from rlnotes.batch.matrix import plan_matrix
+from rlnotes.batch.sweeps import run_sweep
 from rlnotes.cli import main
 from rlnotes.machine.provenance import project_folder
-from rlnotes.matrix import plan_matrix
 from rlnotes.records.recording import load_run
-from rlnotes.sweeps import run_sweep
 from rlnotes.training.config import Config, load_config
 
 pytest.importorskip("papermill")

@@ -8,14 +8,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from rlnotes.cli import main
-from rlnotes.notebook_pairs import KERNELSPEC
-from rlnotes.notebook_runner import (
+from rlnotes.batch.notebook_runner import (
     check_parameters,
     find_notebooks,
     run_notebook_with_config,
     run_notebooks,
 )
+from rlnotes.cli import main
+from rlnotes.notebook_pairs import KERNELSPEC
 
 PARAMETERS = """\
 steps = 2

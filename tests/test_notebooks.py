@@ -7,9 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from rlnotes.batch.notebook_runner import check_parameters
 from rlnotes.machine.files import read_mapping
 from rlnotes.notebook_pairs import compare_pair
-from rlnotes.notebook_runner import check_parameters
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 _CONFIGS = FOLDER.parent / "configs"

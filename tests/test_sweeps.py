@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlnotes.batch.sweeps import parse_seeds, plan_sweep
 from rlnotes.cli import main
 from rlnotes.records.recording import load_run
-from rlnotes.sweeps import parse_seeds, plan_sweep
 from rlnotes.training.config import load_config
 from rlnotes.training.loop import train
 

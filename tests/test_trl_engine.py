@@ -843,8 +843,8 @@ def test_bfloat16_on_a_cpu_is_evaluated_with_its_own_weights():
 @pytest.mark.slow
 def test_notebook_07_trains_smollm2_with_trl(tmp_path, monkeypatch):
     """The whole notebook with engine="trl": the record and the figures of our loop."""
+    from rlnotes.batch.notebook_runner import run_notebook_with_config
     from rlnotes.machine.provenance import project_folder
-    from rlnotes.notebook_runner import run_notebook_with_config
     from rlnotes.records.recording import load_run
 
     monkeypatch.setenv("RLNOTES_RUNS", str(tmp_path))

@@ -25,14 +25,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rlnotes.batch.notebook_runner import check_parameters, run_notebook_with_config
+from rlnotes.batch.sweeps import SweepRun, parse_seeds, plan_sweep
 from rlnotes.engines import ENGINES
 from rlnotes.engines.trl_config import check_expressible
 from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import read_mapping
 from rlnotes.machine.provenance import project_folder
-from rlnotes.notebook_runner import check_parameters, run_notebook_with_config
 from rlnotes.records.run_folders import runs_folder
-from rlnotes.sweeps import SweepRun, parse_seeds, plan_sweep
 
 _NOTEBOOK = Path("notebooks") / "07_train.ipynb"
 _KEYS = ("configs", "seeds", "overrides", "engine")

@@ -1,4 +1,4 @@
-"""Is this installation sound? `rlnotes check` or `python -m rlnotes.check`."""
+"""Is this installation sound? `rlnotes check` or `python -m rlnotes.batch.check`."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def _start(run: SweepRun) -> subprocess.Popen[bytes]:
     }
     with run.log.open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "rlnotes.sweeps"],
+            [sys.executable, "-m", "rlnotes.batch.sweeps"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -216,7 +216,7 @@ def _run_one() -> None:
     job = json.load(sys.stdin)
     sys.argv = job["command"]  # meta.json tells how to repeat the run
     if job["notebook"]:
-        from rlnotes.matrix import execute
+        from rlnotes.batch.matrix import execute
 
         parameters = {**job["config"], **job["how"]}
         execute(Path(job["notebook"]), parameters, Path(job["output"]))

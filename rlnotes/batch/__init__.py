@@ -1,0 +1,1 @@
+"""Many runs, one command: sweeps, matrices, notebooks, sizes, the self-test."""
