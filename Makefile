@@ -40,14 +40,14 @@ check: env  ## format, lint, types, and notebooks equal to their sources
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m rlnotes.notebook_pairs check
+	$(BIN)/python -m rlnotes.teaching.notebook_pairs check
 
 format: env  ## let ruff reformat the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 notebooks: env  ## rebuild and execute the notebooks from notebooks/src (one: NB=02_grpo)
-	$(BIN)/python -m rlnotes.notebook_pairs build $(NB)
+	$(BIN)/python -m rlnotes.teaching.notebook_pairs build $(NB)
 
 lab: env  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

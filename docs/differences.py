@@ -26,7 +26,7 @@ from differences_in_training import ROWS as TRAINING_ROWS
 from rlnotes.equations.advantages import group_relative_advantages
 from rlnotes.equations.conventions import CONVENTIONS
 from rlnotes.equations.objectives import policy_loss
-from rlnotes.worked_group import worked_group
+from rlnotes.teaching.worked_group import worked_group
 
 PAGE = Path(__file__).with_name("differences.md")
 ROWS = sorted(ADVANTAGE_ROWS + LOSS_ROWS + TRAINING_ROWS, key=lambda row: row.number)
@@ -194,7 +194,7 @@ that a function wants; what is not named there keeps the paper's default.
 {source}
 ```
 
-On the notebooks' [worked group](../rlnotes/worked_group.py), with β = .04, that gives:
+On the notebooks' [worked group](../rlnotes/teaching/worked_group.py), with β = .04, that gives:
 
 {_conventions()}
 

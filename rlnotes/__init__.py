@@ -129,7 +129,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     # around it
     "machine.provenance": ("project_folder", "describe_run"),
     "batch.notebook_runner": ("run_notebooks", "run_notebook_with_config"),
-    "exercises": ("check_exercise",),
+    "teaching.exercises": ("check_exercise",),
     "batch.check": ("run_check",),
 }
 _MODULE_OF = {name: module for module, names in _CATALOGUE.items() for name in names}

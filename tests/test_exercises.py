@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import rlnotes
-from rlnotes.exercises import EXERCISES, check_exercise, find_hint
+from rlnotes.teaching.exercises import EXERCISES, check_exercise, find_hint
 
 SOURCES = Path(__file__).parent.parent / "notebooks" / "src"
 BLOCK = re.compile(r"^# ```python\n# # (\S+)\n(.*?)^# ```$", re.M | re.S)

@@ -11,7 +11,7 @@ import pytest
 from jupytext.cli import jupytext
 from papermill.exceptions import PapermillExecutionError
 
-from rlnotes.notebook_pairs import (
+from rlnotes.teaching.notebook_pairs import (
     build_notebook,
     clean_notebook,
     compare_pair,

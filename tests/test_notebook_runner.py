@@ -15,7 +15,7 @@ from rlnotes.batch.notebook_runner import (
     run_notebooks,
 )
 from rlnotes.cli import main
-from rlnotes.notebook_pairs import KERNELSPEC
+from rlnotes.teaching.notebook_pairs import KERNELSPEC
 
 PARAMETERS = """\
 steps = 2

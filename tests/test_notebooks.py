@@ -9,7 +9,7 @@ import pytest
 
 from rlnotes.batch.notebook_runner import check_parameters
 from rlnotes.machine.files import read_mapping
-from rlnotes.notebook_pairs import compare_pair
+from rlnotes.teaching.notebook_pairs import compare_pair
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 _CONFIGS = FOLDER.parent / "configs"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlnotes.equations.advantages import group_relative_advantages
-from rlnotes.worked_group import WorkedGroup, worked_group
+from rlnotes.teaching.worked_group import WorkedGroup, worked_group
 
 
 @pytest.fixture

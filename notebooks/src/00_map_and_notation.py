@@ -56,14 +56,14 @@ import torch
 from matplotlib import pyplot as plt
 from pandas import DataFrame
 
-from rlnotes.exercises import check_exercise
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.analysis.figures import (
     plot_group,
     plot_run,
     plot_surrogate,
     use_style,
 )
-from rlnotes.worked_group import worked_group
+from rlnotes.teaching.worked_group import worked_group
 
 use_style()
 torch.manual_seed(0)

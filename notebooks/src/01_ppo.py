@@ -36,9 +36,9 @@ from matplotlib import pyplot as plt
 from pandas import DataFrame
 
 import rlnotes as rl
-from rlnotes.exercises import check_exercise
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.analysis.figures import NEGATIVE, POSITIVE, plot_run, plot_surrogate, use_style
-from rlnotes.worked_group import worked_group
+from rlnotes.teaching.worked_group import worked_group
 
 use_style()
 torch.manual_seed(0)

@@ -50,9 +50,9 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
-from rlnotes.exercises import check_exercise
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.analysis.figures import ALGORITHM_COLORS, plot_runs, use_style
-from rlnotes.worked_group import worked_group
+from rlnotes.teaching.worked_group import worked_group
 
 use_style()
 torch.manual_seed(0)

@@ -49,10 +49,10 @@ from IPython.display import Markdown
 import rlnotes as rl
 from rlnotes.supervised import curation
 from rlnotes.analysis import figures, statistics
-from rlnotes.exercises import check_exercise
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.tasks.search import ANSWER, WAIT
 from rlnotes.tasks.base import Task, last_number
-from rlnotes.worked_group import worked_group
+from rlnotes.teaching.worked_group import worked_group
 
 figures.use_style()
 torch.manual_seed(0)

@@ -42,7 +42,7 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
-from rlnotes.exercises import check_exercise
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.reflection.benefit import right_before_reflection
 from rlnotes.reflection.lab import first_try_solves
 from rlnotes.reflection.scores import read_labels, score_labels

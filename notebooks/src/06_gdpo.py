@@ -43,9 +43,9 @@ import torch
 
 import rlnotes
 from rlnotes import conditioned_rewards, decoupled_advantages, group_relative_advantages
-from rlnotes.exercises import check_exercise
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.analysis.figures import plot_group, plot_runs, use_style
-from rlnotes.worked_group import worked_group
+from rlnotes.teaching.worked_group import worked_group
 
 use_style()
 torch.manual_seed(0)

@@ -1,7 +1,7 @@
 """Notebooks and their percent sources: build, clean and compare.
 
-    python -m rlnotes.notebook_pairs build [02_grpo …]    # make notebooks [NB=02_grpo]
-    python -m rlnotes.notebook_pairs check [02_grpo …]    # part of make check
+    python -m rlnotes.teaching.notebook_pairs build [02_grpo …]    # make notebooks [NB=02_grpo]
+    python -m rlnotes.teaching.notebook_pairs check [02_grpo …]    # part of make check
 
 `notebooks/src/<name>.py` is the file to edit and review; `notebooks/<name>.ipynb` is
 built from it and committed with its outputs, so that a reader on the web sees figures.
@@ -96,7 +96,7 @@ def compare_pair(source: Path, notebook: Path) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of this module; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m rlnotes.notebook_pairs")
+    parser = argparse.ArgumentParser(prog="python -m rlnotes.teaching.notebook_pairs")
     parser.add_argument("action", choices=("build", "check"))
     parser.add_argument("names", nargs="*", help="default: every notebook")
     arguments = parser.parse_args(argv)

@@ -43,7 +43,7 @@ from rlnotes.rewards.language import share_of_words
 from rlnotes.supervised.curation import Response, is_right, reject
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.search_traces import Trace
-from rlnotes.worked_group import worked_group
+from rlnotes.teaching.worked_group import worked_group
 
 Test = Callable[[Any], bool]
 Hints = Iterable[tuple[Test, str]]

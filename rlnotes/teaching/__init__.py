@@ -1,0 +1,1 @@
+"""What the notebooks need and no run does: exercises, the worked group, pairs."""
