@@ -36,10 +36,11 @@ test: env  ## unit tests, then every notebook with its outputs compared
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 \
 	  $(if $(NB),$(NB:%=notebooks/%.ipynb),$(LONGEST) notebooks)
 
-check: env  ## format, lint, types, and notebooks equal to their sources
+check: env  ## format, lint, types, floors, and notebooks equal to their sources
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m rlnotes.teaching.notebook_pairs check
 
 format: env  ## let ruff reformat the code
@@ -58,7 +59,7 @@ table: env  ## the results table of the recorded runs, as Markdown
 mutants: env  ## mutation testing of the equations, an hour (one module: MOD=objectives)
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[mutants]"
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 \
-	  $(BIN)/mutmut run $(if $(MOD),"rlnotes.$(MOD).*")
+	  $(BIN)/mutmut run $(if $(MOD),"rlnotes.*.$(MOD).*")
 	$(BIN)/mutmut results | grep -v "not checked" || true
 
 clean:  ## remove caches and build output; keeps .venv, runs/ and the model cache

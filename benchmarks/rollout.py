@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from rlnotes.equations.masking import completion_mask_from_ids
 from rlnotes.policies.policy import Policy, load_policy
 from rlnotes.rollouts.rollouts import encode_prompts, generate_rollouts
-from rlnotes.tasks.base import load_task
+from rlnotes.tasks.loading import load_task
 
 NAMES = {
     "ours": "rlnotes",

@@ -34,7 +34,8 @@ from common import (
 from rlnotes.machine.provenance import peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.policies.policy import load_policy
 from rlnotes.rewards.rewards import get_accuracy_reward
-from rlnotes.tasks.base import TaskSet, load_task
+from rlnotes.tasks.base import TaskSet
+from rlnotes.tasks.loading import load_task
 from rlnotes.training.config import Config, make_config
 
 PEER = "TRL GRPOTrainer"

@@ -36,7 +36,7 @@ from common import (
 from tqdm import tqdm
 
 from rlnotes.policies.policy import load_policy
-from rlnotes.tasks.base import load_task
+from rlnotes.tasks.loading import load_task
 from rlnotes.training.config import Config, make_config
 
 PEER = "TRL GRPOTrainer"

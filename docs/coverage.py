@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold the truth: the table in `rlnotes/analysis/statistics.py`.
+"""How often 95 % intervals hold the truth: the table in `analysis/statistics.py`.
 
 python docs/coverage.py     (some two minutes; 4,000 samples a row, seed 1)
 """

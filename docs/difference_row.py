@@ -12,7 +12,7 @@ import torch
 from rlnotes.equations.conventions import CONVENTIONS
 
 T = partial(torch.tensor, dtype=torch.float64)
-GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
+GOLDEN = Path(__file__).parent.parent / "tests" / "equations" / "golden"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Row:
     """One disagreement.
 
     Attributes:
-        number: 1 to 24 as in the comments of `rlnotes/equations/conventions.py`, then our finds.
+        number: 1 to 24 as in the comments of `equations/conventions.py`, then ours.
         topic: GAE, advantage, clip, mean, KL, length, sampling, GDPO or script.
         title: what differs.
         paper: what the equation says.
@@ -61,7 +61,7 @@ def attempt(function: Callable[..., Any], **keywords: Any) -> Any:
 
 
 def stored(name: str, *keys: str) -> Any:
-    """A number that another code base produced, from tests/golden."""
+    """A number that another code base produced, from tests/equations/golden."""
     value = json.loads((GOLDEN / f"{name}.json").read_text())["cases"]
     for key in keys:
         value = value[key]

@@ -4,7 +4,7 @@
     python docs/differences.py --check    # compare with the committed page
 
 Every number on the page is computed here, by the library under its conventions, or
-read from `tests/golden`, where the other code bases' own numbers are stored.
+read from `tests/equations/golden`, where the other code bases' own numbers are stored.
 """
 
 import inspect
@@ -31,13 +31,15 @@ from rlnotes.teaching.worked_group import worked_group
 PAGE = Path(__file__).with_name("differences.md")
 ROWS = sorted(ADVANTAGE_ROWS + LOSS_ROWS + TRAINING_ROWS, key=lambda row: row.number)
 CHECKED = {
-    "paper": "hand values and exact enumeration, `tests/test_truth.py`",
-    "trl": "TRL 1.16.0 live, `tests/test_trl_parity.py`",
-    "verl": "verl 0.9.1 executed, `tests/golden/verl.json`",
-    "nvlabs_trl": "a few numbers written down, `tests/golden/nvlabs.json`",
-    "nvlabs_verl": "verl 0.2.0.post2 executed, `tests/golden/verl_0_2.json`",
-    "nemo": "estimators and KL executed, `tests/golden/nemo.json`; losses read",
-    "openrlhf": "OpenRLHF 0.11.0 executed, `tests/golden/openrlhf.json`",
+    "paper": "hand values and exact enumeration, `tests/equations/test_truth.py`",
+    "trl": "TRL 1.16.0 live, `tests/equations/test_trl_parity.py`",
+    "verl": "verl 0.9.1 executed, `tests/equations/golden/verl.json`",
+    "nvlabs_trl": "a few numbers written down, `tests/equations/golden/nvlabs.json`",
+    "nvlabs_verl": "verl 0.2.0.post2 executed, `tests/equations/golden/verl_0_2.json`",
+    "nemo": (
+        "estimators and KL executed, `tests/equations/golden/nemo.json`; losses read"
+    ),
+    "openrlhf": "OpenRLHF 0.11.0 executed, `tests/equations/golden/openrlhf.json`",
 }
 
 
@@ -180,10 +182,10 @@ paper's equation says, who does what, what that does to a small example, and wha
 means for a run.
 
 This page is written by `python docs/differences.py`, which executes every example;
-`tests/test_differences.py` compares it with what is committed. Numbers come from the
-library under its conventions. "Itself" marks numbers of the other code base, stored in
-`tests/golden` by a script that ran it. Whatever no code of this library can show is
-marked, with the version in which it was read or run.
+`tests/project/test_differences.py` compares it with what is committed. Numbers come
+from the library under its conventions. "Itself" marks numbers of the other code base,
+stored in `tests/equations/golden` by a script that ran it. Whatever no code of this
+library can show is marked, with the version in which it was read or run.
 
 ## Reproduce a code base: name it
 
@@ -194,7 +196,8 @@ that a function wants; what is not named there keeps the paper's default.
 {source}
 ```
 
-On the notebooks' [worked group](../rlnotes/teaching/worked_group.py), with β = .04, that gives:
+On the notebooks' [worked group](../rlnotes/teaching/worked_group.py), with β = .04,
+that gives:
 
 {_conventions()}
 

@@ -403,8 +403,8 @@ ROWS = [
             "only once the critic has learned that."
         ),
         read=(
-            "Run in verl 0.2.0.post2 (`tests/golden/verl_0_2.json`). Read there: "
-            "its critic sets all padding values but the first to 0."
+            "Run in verl 0.2.0.post2 (`tests/equations/golden/verl_0_2.json`). Read "
+            "there: its critic sets all padding values but the first to 0."
         ),
     ),
     Row(

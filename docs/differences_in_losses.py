@@ -6,13 +6,13 @@ import torch
 from difference_row import Row, T, each
 from torch import Tensor
 
+from rlnotes.equations.aggregation import aggregate_loss
 from rlnotes.equations.divergences import kl_penalty
-from rlnotes.equations.objectives import (
-    aggregate_loss,
+from rlnotes.equations.objectives import policy_loss
+from rlnotes.equations.surrogates import (
     cispo_loss,
     clipped_surrogate_loss,
     importance_ratio,
-    policy_loss,
 )
 
 
@@ -243,8 +243,8 @@ ROWS = [
             "back; clamped it costs 10 and has no gradient."
         ),
         read=(
-            "Run in OpenRLHF 0.11.0 (`tests/golden/openrlhf.json`): it clamps only "
-            "after e^d, so that its gradient is NaN from d = 89 on."
+            "Run in OpenRLHF 0.11.0 (`tests/equations/golden/openrlhf.json`): it "
+            "clamps only after e^d, so that its gradient is NaN from d = 89 on."
         ),
     ),
     Row(

@@ -5,12 +5,13 @@ from typing import Any
 import torch
 from difference_row import Row, T, each
 
-from rlnotes.equations.objectives import aggregate_loss, clipped_surrogate_loss
+from rlnotes.equations.aggregation import aggregate_loss
 from rlnotes.equations.shaping import (
     informative_groups,
     overlong_filter,
     soft_overlong_punishment,
 )
+from rlnotes.equations.surrogates import clipped_surrogate_loss
 
 
 def filtered() -> dict[str, Any]:

@@ -21,13 +21,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
-TRL, TWO = ("tests/test_trl_engine.py",), ("tests/test_distributed.py",)
-DRAWS = ("tests/test_static_rollouts.py", "tests/test_device_rules.py")
+TRL, TWO = ("tests/engines/test_trl_engine.py",), ("tests/engines/test_distributed.py",)
+DRAWS = ("tests/rollouts/test_static_rollouts.py", "tests/machine/test_device_rules.py")
 TRAINER, CONFIG = "rlnotes/engines/trl_trainer.py", "rlnotes/engines/trl_config.py"
 DATA, LISTS = "rlnotes/engines/trl_data.py", "rlnotes/engines/trl_sampling.py"
 STATIC, SAMPLING = "rlnotes/rollouts/static.py", "rlnotes/rollouts/sampling.py"
 DEVICES, SHARDS = "rlnotes/machine/devices.py", "rlnotes/engines/trl_sharding.py"
-HALVES = ("tests/test_sharded.py",)
+HALVES = ("tests/engines/test_sharded.py",)
 MUTANTS = (
     (TRAINER, "updates_per_step + 1\n", "updates_per_step\n", TRL),
     (TRAINER, "(update // updates + 1) / warmup", "(update // updates) / warmup", TRL),
@@ -116,7 +116,7 @@ MUTANTS = (
         SAMPLING,
         "torch.are_deterministic_algorithms_enabled()",
         "False",
-        DRAWS + ("tests/test_devices.py",),
+        DRAWS + ("tests/machine/test_devices.py",),
     ),
     (DEVICES, "        torch.set_deterministic_debug_mode(before[0])\n", "", DRAWS),
     (

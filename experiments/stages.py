@@ -26,7 +26,8 @@ import torch
 from tqdm import tqdm
 
 import rlnotes as rl
-from rlnotes.batch.sweeps import ONE_THREAD, parse_seeds
+from rlnotes.batch.plan import parse_seeds
+from rlnotes.batch.sweeps import ONE_THREAD
 from rlnotes.machine.files import append_text, replace_text
 from rlnotes.rewards.language import share_of_words
 from rlnotes.supervised.curation import (

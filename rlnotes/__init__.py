@@ -11,8 +11,10 @@ from typing import Any
 
 _CATALOGUE: dict[str, tuple[str, ...]] = {
     # question
-    "tasks.base": ("Task", "TaskSet", "load_task"),
-    "tasks.search": ("SearchTask", "legal_tries"),
+    "tasks.base": ("Task", "TaskSet"),
+    "tasks.search_language": ("legal_tries",),
+    "tasks.search": ("SearchTask",),
+    "tasks.loading": ("load_task",),
     "tasks.search_traces": ("Trace", "analyze", "trace_rates"),
     # policy
     "policies.policy": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
@@ -55,16 +57,17 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "decoupled_advantages",
     ),
     # objective
-    "equations.objectives": (
+    "equations.surrogates": (
         "importance_ratio",
         "clipped_surrogate_loss",
         "cispo_loss",
         "policy_gradient_loss",
-        "token_weights",
-        "aggregate_loss",
+        "clip_fractions",
+    ),
+    "equations.aggregation": ("token_weights", "aggregate_loss"),
+    "equations.objectives": (
         "per_token_policy_loss",
         "policy_loss",
-        "clip_fractions",
         "value_loss",
     ),
     "equations.divergences": (
@@ -88,7 +91,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "training.loop": ("TrainingResult", "train"),
     "supervised.fine_tuning": ("fine_tune",),
     "supervised.curation": ("Response", "sample_responses", "reject"),
-    "batch.sweeps": ("parse_seeds", "plan_sweep", "run_sweep"),
+    "batch.plan": ("parse_seeds", "plan_sweep"),
+    "batch.sweeps": ("run_sweep",),
     "training.evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record
     "records.run_folders": ("runs_folder", "run_name", "find_runs"),

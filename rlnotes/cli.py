@@ -83,7 +83,7 @@ def notebook(arguments: argparse.Namespace) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """`rlnotes train`: every parameter is checked before anything starts."""
-    from rlnotes.training.config import load_config, make_config
+    from rlnotes.training.config import DEFAULTS, load_config, make_config
 
     overrides = parse_overrides(arguments.overrides)
     trl_options = parse_overrides(arguments.trl)
@@ -94,11 +94,12 @@ def train(arguments: argparse.Namespace) -> int:
     else:
         config = load_config(arguments.config, **overrides)
 
+    from rlnotes.records.partial import check_startable
     from rlnotes.records.run_folders import run_name, runs_folder
-    from rlnotes.training.checkpoints import check_startable
 
     output = arguments.output or runs_folder() / run_name(config.to_dict())
-    check_startable(output, config.to_dict(), resume=arguments.resume)
+    fields, resume = config.to_dict(), arguments.resume
+    check_startable(output, fields, defaults=DEFAULTS, resume=resume)
     options: dict[str, Any] = {"output": output, "resume": arguments.resume}
     if arguments.engine == "trl":
         options["options"] = trl_options
@@ -121,7 +122,8 @@ def _train(config: Any, arguments: argparse.Namespace, options: dict[str, Any]) 
 
 def sweep(arguments: argparse.Namespace) -> int:
     """`rlnotes sweep`: 0 if every run is recorded, 1 if one failed."""
-    from rlnotes.batch.sweeps import parse_seeds, plan_sweep, run_sweep
+    from rlnotes.batch.plan import parse_seeds, plan_sweep
+    from rlnotes.batch.sweeps import run_sweep
 
     words = [word for word in arguments.overrides if "=" in word]
     paths = [Path(word) for word in arguments.overrides if "=" not in word]

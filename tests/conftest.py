@@ -5,7 +5,7 @@ import torch
 
 from rlnotes.policies.policy import Policy
 from rlnotes.policies.tiny import tiny_tokenizer
-from rlnotes.tasks.base import load_task
+from rlnotes.tasks.loading import load_task
 
 torch.set_num_threads(1)  # the models are tiny: a second thread only gets in the way
 

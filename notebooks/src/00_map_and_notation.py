@@ -56,13 +56,13 @@ import torch
 from matplotlib import pyplot as plt
 from pandas import DataFrame
 
-from rlnotes.teaching.exercises import check_exercise
 from rlnotes.analysis.figures import (
     plot_group,
     plot_run,
     plot_surrogate,
     use_style,
 )
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
 use_style()
@@ -254,7 +254,10 @@ def group_advantages(rewards, num_generations):
 
 # %%
 # NBVAL_CHECK_OUTPUT
-from rlnotes.equations.advantages import group_relative_advantages, leave_one_out_advantages
+from rlnotes.equations.advantages import (
+    group_relative_advantages,
+    leave_one_out_advantages,
+)
 
 advantages = group_advantages(group.rewards, 4)
 torch.testing.assert_close(advantages, group_relative_advantages(group.rewards, 4))
@@ -288,7 +291,7 @@ figure = plot_group(
 # Outside the mask we say 1. On the first update after sampling it is 1 everywhere.
 
 # %%
-from rlnotes.equations.objectives import importance_ratio
+from rlnotes.equations.surrogates import importance_ratio
 
 ratio = (group.per_token_logps - group.old_per_token_logps).exp()
 ratio = torch.where(mask.bool(), ratio, 1.0)
@@ -318,7 +321,7 @@ def clipped_loss(ratio, advantages, epsilon=0.2):
 
 
 # %%
-from rlnotes.equations.objectives import clipped_surrogate_loss
+from rlnotes.equations.surrogates import clipped_surrogate_loss
 
 loss = clipped_loss(ratio, advantages)
 torch.testing.assert_close(loss, clipped_surrogate_loss(ratio, advantages, epsilon=0.2))
@@ -377,7 +380,7 @@ draw_rows(axes, torch.where(stopped, torch.nan, -gradient), "RdBu", (-2.4, 2.4),
 # *token* the same, and each token the same whatever the lengths of the others are.
 
 # %%
-from rlnotes.equations.objectives import aggregate_loss, token_weights
+from rlnotes.equations.aggregation import aggregate_loss, token_weights
 
 n, limit = mask.sum(1, keepdim=True), 12
 weights = {
@@ -442,7 +445,7 @@ print(f"loss {whole:+.4f}, with 0.04 · KL to the reference {with_kl:+.4f}")
 
 # %%
 from rlnotes.policies.policy import load_policy
-from rlnotes.tasks.base import load_task
+from rlnotes.tasks.loading import load_task
 
 task = load_task("scratch-addition")
 policy = load_policy("tiny")

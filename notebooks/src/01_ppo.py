@@ -36,8 +36,8 @@ from matplotlib import pyplot as plt
 from pandas import DataFrame
 
 import rlnotes as rl
-from rlnotes.teaching.exercises import check_exercise
-from rlnotes.analysis.figures import NEGATIVE, POSITIVE, plot_run, plot_surrogate, use_style
+from rlnotes import check_exercise, plot_run, plot_surrogate, use_style
+from rlnotes.analysis.figures import NEGATIVE, POSITIVE
 from rlnotes.teaching.worked_group import worked_group
 
 use_style()
@@ -631,8 +631,9 @@ for axes, (name, values) in zip(panels, known.items(), strict=True):
 import time
 
 from rlnotes.training.batches import prepare
+from rlnotes.training.learner import Learner
 from rlnotes.training.loop import build_rewards, collect
-from rlnotes.training.updates import Learner, update
+from rlnotes.training.updates import update
 
 
 def step_seconds(learner, rollouts, rewards):

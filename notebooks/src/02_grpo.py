@@ -50,8 +50,8 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
-from rlnotes.teaching.exercises import check_exercise
 from rlnotes.analysis.figures import ALGORITHM_COLORS, plot_runs, use_style
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
 use_style()
@@ -765,10 +765,11 @@ assert drift.abs().max() < 1e-6  # E[∇ log π] = 0: nothing moves
 # from the second on the policy has moved.
 
 # %%
-from rlnotes.training.batches import prepare
 from rlnotes.rollouts.scoring import packed_logps
+from rlnotes.training.batches import prepare
+from rlnotes.training.learner import Learner
 from rlnotes.training.loop import build_rewards, collect
-from rlnotes.training.updates import Learner, update, update_once
+from rlnotes.training.updates import update, update_once
 
 task = rl.load_task("scratch-addition")
 model, tokenizer = rl.tiny_policy(task, seed=0)

@@ -47,11 +47,11 @@ import torch
 from IPython.display import Markdown
 
 import rlnotes as rl
-from rlnotes.supervised import curation
 from rlnotes.analysis import figures, statistics
-from rlnotes.teaching.exercises import check_exercise
-from rlnotes.tasks.search import ANSWER, WAIT
+from rlnotes.supervised import curation
 from rlnotes.tasks.base import Task, last_number
+from rlnotes.tasks.search_language import ANSWER, WAIT
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
 figures.use_style()

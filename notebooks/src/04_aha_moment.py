@@ -42,11 +42,11 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
-from rlnotes.teaching.exercises import check_exercise
 from rlnotes.reflection.benefit import right_before_reflection
 from rlnotes.reflection.lab import first_try_solves
 from rlnotes.reflection.scores import read_labels, score_labels
 from rlnotes.tasks.search_traces import parts_of
+from rlnotes.teaching.exercises import check_exercise
 
 rl.use_style()
 torch.set_num_threads(1)  # the policies are tiny

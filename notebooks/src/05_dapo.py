@@ -44,8 +44,8 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
-from rlnotes.teaching.exercises import check_exercise
 from rlnotes.analysis.figures import plot_surrogate, use_style
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
 use_style()
@@ -334,8 +334,9 @@ for high in (0.2, 0.28):
 
 # %%
 from rlnotes.training.batches import prepare
+from rlnotes.training.learner import Learner
 from rlnotes.training.loop import build_rewards, collect
-from rlnotes.training.updates import Learner, update
+from rlnotes.training.updates import update
 
 
 def tokens_of_good_answers(seed):

@@ -43,8 +43,8 @@ import torch
 
 import rlnotes
 from rlnotes import conditioned_rewards, decoupled_advantages, group_relative_advantages
-from rlnotes.teaching.exercises import check_exercise
 from rlnotes.analysis.figures import plot_group, plot_runs, use_style
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
 use_style()
@@ -594,7 +594,7 @@ plt.show()
 # %%
 from rlnotes.policies.policy import Policy
 from rlnotes.policies.tiny import tiny_policy
-from rlnotes.tasks.base import load_task
+from rlnotes.tasks.loading import load_task
 
 task = load_task("scratch-addition")
 base = Policy(*tiny_policy(task, seed=0), "tiny")
@@ -638,8 +638,9 @@ settings = {
 # %%
 from rlnotes.training.batches import prepare
 from rlnotes.training.evaluation import evaluate
+from rlnotes.training.learner import Learner
 from rlnotes.training.loop import build_rewards, collect
-from rlnotes.training.updates import Learner, update
+from rlnotes.training.updates import update
 
 # %%
 KEYS = ["accuracy", "short", "format", "all three"]

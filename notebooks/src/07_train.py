@@ -117,14 +117,13 @@ import pandas as pd
 import torch
 
 from rlnotes import engines
-
 from rlnotes.analysis import figures
 from rlnotes.machine.devices import best_device
-from rlnotes.training.evaluation import answer_held_out, split_gain
 from rlnotes.policies.policy import load_policy
-from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.records.run_folders import run_name, runs_folder
-from rlnotes.tasks.base import load_task
+from rlnotes.rollouts.rollouts import generate_rollouts
+from rlnotes.tasks.loading import load_task
+from rlnotes.training.evaluation import answer_held_out, split_gain
 
 figures.use_style()
 print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")

@@ -36,14 +36,14 @@ import pandas as pd
 import torch
 
 from rlnotes.analysis import figures, statistics
-from rlnotes.policies.policy import Critic, load_policy
 from rlnotes.machine.provenance import project_folder
+from rlnotes.policies.policy import Critic, load_policy
 from rlnotes.records.recording import load_run, load_runs
-from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.records.run_folders import find_runs
-from rlnotes.tasks.search import legal_tries
+from rlnotes.rollouts.rollouts import generate_rollouts
+from rlnotes.tasks.loading import load_task
+from rlnotes.tasks.search_language import legal_tries
 from rlnotes.tasks.search_traces import analyze, trace_rates
-from rlnotes.tasks.base import load_task
 
 torch.set_num_threads(1)  # the policy is tiny
 figures.use_style()

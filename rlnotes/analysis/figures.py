@@ -62,7 +62,7 @@ def plot_surrogate(
     import matplotlib.pyplot as plt
     import torch
 
-    from rlnotes.equations.objectives import clipped_surrogate_loss
+    from rlnotes.equations.surrogates import clipped_surrogate_loss
 
     figure, (value_axes, slope_axes) = plt.subplots(1, 2, figsize=(8, 3))
     for advantage, color in ((1.0, POSITIVE), (-1.0, NEGATIVE)):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.batch.notebook_runner import check_parameters, run_notebook_with_config
-from rlnotes.batch.sweeps import SweepRun, parse_seeds, plan_sweep
+from rlnotes.batch.plan import SweepRun, parse_seeds, plan_sweep
 from rlnotes.engines import ENGINES
 from rlnotes.engines.trl_config import check_expressible
 from rlnotes.equations.validation import check_choice

@@ -21,7 +21,7 @@ ENGINES = ("rlnotes", "trl")
 def train(config: Config, *, engine: str = "rlnotes", **options: Any) -> TrainingResult:
     """Train with an engine of `ENGINES`; the options are those of its own function.
 
-    "rlnotes" is `rlnotes.training.loop.train`, "trl" `rlnotes.engines.trl.train_with_trl`.
+    "rlnotes" is `training.loop.train`, "trl" is `engines.trl.train_with_trl`.
     Raises ValueError for another name, or when the config asks for what it cannot do.
     """
     check_choice("engine", engine, ENGINES)

@@ -4,7 +4,7 @@
     accelerate launch --config_file configs/accelerate/gpus.yaml \\
         -m rlnotes.cli train --engine trl --config configs/search/dapo.yaml
 
-Questions, rewards, advantages, updates and log keys are those of `rlnotes.training.loop`;
+Questions, rewards, advantages, updates and log keys are those of `training.loop`;
 generation, loss, optimizer and distribution are TRL's (`trl_trainer` says where the
 border runs).
 """
@@ -39,9 +39,10 @@ from rlnotes.machine.devices import (
     naming_what_to_lower,
 )
 from rlnotes.policies.policy import TINY_POLICY, Policy, load_policy
-from rlnotes.tasks.base import TaskSet, load_task
-from rlnotes.training.checkpoints import check_startable
-from rlnotes.training.config import Config
+from rlnotes.records.partial import check_startable
+from rlnotes.tasks.base import TaskSet
+from rlnotes.tasks.loading import load_task
+from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.loop import TrainingResult, check_budget
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def train_with_trl(
     if resume and output is None:
         raise ValueError("resume needs output, the folder of the run, got None")
     if output is not None and not overwrite:
-        check_startable(output, config.to_dict(), resume=resume)
+        fields = config.to_dict()
+        check_startable(output, fields, defaults=DEFAULTS, resume=resume)
     task = task or load_task(config.task)
     check_budget(config, task)
     dataset = make_dataset(config, task)
@@ -169,6 +171,7 @@ def _recorder(
         device=state.device.type,
         overwrite=overwrite,
         resume=resume,
+        defaults=DEFAULTS,
     )
 
 

@@ -18,8 +18,8 @@ from rlnotes.records.recording import RunRecorder
 from rlnotes.training.checkpoints import save_is_due
 from rlnotes.training.config import Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
+from rlnotes.training.learner import Learner
 from rlnotes.training.loop import sample_steps
-from rlnotes.training.updates import Learner
 
 _FROM_TRL = ("entropy", "learning_rate")  # measured in the update, not while sampling
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.equations.fused_chunks import Call, TokenLoss, value_and_slopes
-from rlnotes.equations.validation import (
+from .fused_chunks import Call, TokenLoss, value_and_slopes
+from .validation import (
     check_finite,
     check_float,
     check_range,

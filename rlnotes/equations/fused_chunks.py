@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.equations.validation import check_finite, check_shape
+from .validation import check_finite, check_shape
 
 # (log-probs (m,), their positions: a long tensor (m,)) to weighted losses (m,)
 TokenLoss = Callable[[Tensor, Any], Tensor]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlnotes.equations.validation import (
+from .validation import (
     check_choice,
     check_finite,
     check_float,

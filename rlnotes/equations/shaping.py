@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rlnotes.equations.validation import (
+from .validation import (
     check_choice,
     check_finite,
     check_float,

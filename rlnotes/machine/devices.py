@@ -5,12 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
-
-if TYPE_CHECKING:
-    from rlnotes.training.config import Config
 
 SAMPLING = ("generation_batch_size", "max_completion_length")
 UPDATING = ("per_device_train_batch_size", *SAMPLING)
@@ -54,7 +50,7 @@ def deterministic_algorithms(wanted: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def naming_what_to_lower(config: Config, doing: str, *names: str) -> Iterator[None]:
+def naming_what_to_lower(config: object, doing: str, *names: str) -> Iterator[None]:
     """Turn running out of memory into a RuntimeError that names fields of `config`."""
     try:
         yield

@@ -115,7 +115,7 @@ def load_policy(name: str) -> Policy:
         return _load(fetch_embedded_model(), name)
     if name == TINY_POLICY:
         from rlnotes.policies.tiny import tiny_policy
-        from rlnotes.tasks.base import ScratchAddition
+        from rlnotes.tasks.arithmetic import ScratchAddition
 
         return Policy(*tiny_policy(ScratchAddition()), name)
     committed = committed_policies() / Path(name).name

@@ -32,14 +32,7 @@ import yaml
 
 from rlnotes.machine.files import append_text, locked, replace_text, whole_lines
 from rlnotes.machine.provenance import describe_run, peak_gpu_memory_mb, peak_memory_mb
-from rlnotes.records.run_folders import (
-    NAME_PARTS,
-    PARTIAL,
-    RunPaths,
-    find_runs,
-    partial_folder,
-)
-from rlnotes.training.checkpoints import (
+from rlnotes.records.partial import (
     check_config,
     check_startable,
     differing_provenance,
@@ -48,6 +41,13 @@ from rlnotes.training.checkpoints import (
     read_samples,
     remove_state,
     save_state,
+)
+from rlnotes.records.run_folders import (
+    NAME_PARTS,
+    PARTIAL,
+    RunPaths,
+    find_runs,
+    partial_folder,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class RunRecorder:
     FileExistsError when the run or an interrupted one (`.partial`) is there already,
     unless `overwrite`; an earlier finished run is replaced only when the new one ends.
     With `resume` an interrupted run goes on behind its saved state (`take_state`), or
-    starts over where none was saved; ValueError when its config is another one.
+    starts over where none was saved; ValueError when its config is another one, where
+    a field that the interrupted run did not know yet counts as its `defaults`.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class RunRecorder:
         device: str = "cpu",
         overwrite: bool = False,
         resume: bool = False,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.partial = partial_folder(self.folder)
@@ -92,6 +94,7 @@ class RunRecorder:
         self._command = command
         self._meta: dict[str, Any] = {"seeds": list(seeds), "device": device}
         self._overwrite, self._resume = overwrite, resume
+        self._defaults = dict(defaults or {})
         self._rows: list[dict[str, Any]] = []
         self._columns = ["step"]
         self._state: dict[str, Any] | None = None
@@ -188,9 +191,14 @@ class RunRecorder:
     def _make_folder(self) -> None:
         resumed = self._resume and self.partial.is_dir()
         if not self._overwrite:
-            check_startable(self.folder, self.config, resume=self._resume)
+            check_startable(
+                self.folder,
+                self.config,
+                defaults=self._defaults,
+                resume=self._resume,
+            )
         elif resumed:
-            check_config(self.partial, self.config)
+            check_config(self.partial, self.config, self._defaults)
         if resumed:
             return
         if self.partial.is_dir():

@@ -22,7 +22,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 from rlnotes.tasks.base import Task
-from rlnotes.tasks.search import ANSWER, SEARCH_TASKS, WAIT, solves
+from rlnotes.tasks.search import SEARCH_TASKS
+from rlnotes.tasks.search_language import ANSWER, WAIT, solves
 from rlnotes.tasks.search_traces import Try, parts_of, read_try
 
 BEHAVIORS = ("verification", "backtracking", "subgoal_setting", "backward_chaining")

@@ -203,7 +203,7 @@ def get_language_consistency_reward(language: str = "en") -> RewardFunction:
 
     R_language = #words in the target language / #words ∈ [0, 1]  (DeepSeek-R1 §3)
 
-    Words and languages as in `rlnotes.rewards.language.share_of_words`; a text without a word
+    Words and languages as in `rewards.language.share_of_words`; a text without a word
     scores 0. Raises ValueError on an unknown language.
     """
     share_of_words("", language=language)

@@ -15,7 +15,7 @@ from rlnotes.policies.policy import Policy
 from rlnotes.rewards.language import share_of_words
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.base import Prompt, Task, TaskSet
-from rlnotes.tasks.search import ANSWER, WAIT
+from rlnotes.tasks.search_language import ANSWER, WAIT
 from rlnotes.tasks.search_traces import analyze
 
 _IN_ENGLISH = {foreign: english for english, foreign in (WAIT, ANSWER)}

@@ -23,11 +23,11 @@ from rlnotes.equations.validation import check_range
 from rlnotes.policies.policy import Policy
 from rlnotes.policies.tiny import fast_tokenizer, ids_and_labels
 from rlnotes.tasks.base import Task
-from rlnotes.tasks.search import (
+from rlnotes.tasks.search import SEARCH_TASKS
+from rlnotes.tasks.search_language import (
     ANSWER,
     LARGEST,
     OPERATORS,
-    SEARCH_TASKS,
     WAIT,
     legal_tries,
     write_try,

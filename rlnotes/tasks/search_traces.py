@@ -10,7 +10,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from rlnotes.tasks.base import Task, calculate
-from rlnotes.tasks.search import ANSWER, OPERATORS, WAIT, answered_operators, solves
+from rlnotes.tasks.search_language import (
+    ANSWER,
+    OPERATORS,
+    WAIT,
+    answered_operators,
+    solves,
+)
 
 
 @dataclass(frozen=True)

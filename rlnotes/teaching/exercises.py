@@ -4,7 +4,7 @@ To add one: write a function that returns (test, hint) pairs, name it in `EXERCI
 A test takes the answer and says whether it passes; `_gives` makes the usual one. The
 expected values come from the library, so a check never disagrees with it. In the
 notebook, a solution is a fenced block that starts with `# <name>` and ends with the
-definition of the answer; `tests/test_exercises.py` runs every such block.
+definition of the answer; `tests/teaching/test_exercises.py` runs every such block.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from rlnotes.equations.advantages import (
     group_relative_advantages,
     leave_one_out_advantages,
 )
+from rlnotes.equations.aggregation import token_weights
 from rlnotes.equations.divergences import kl_k3
 from rlnotes.equations.masking import completion_mask_from_ids
-from rlnotes.equations.objectives import (
-    clip_fractions,
-    clipped_surrogate_loss,
-    importance_ratio,
-    token_weights,
-    value_loss,
-)
+from rlnotes.equations.objectives import value_loss
 from rlnotes.equations.shaping import (
     conditioned_rewards,
     informative_groups,
     soft_overlong_punishment,
+)
+from rlnotes.equations.surrogates import (
+    clip_fractions,
+    clipped_surrogate_loss,
+    importance_ratio,
 )
 from rlnotes.equations.validation import check_choice
 from rlnotes.reflection.benefit import MatchedCounts

@@ -27,7 +27,7 @@ from rlnotes.rollouts.scoring import completion_hidden_states, packed_logps, unp
 from rlnotes.training.config import Config
 
 if TYPE_CHECKING:
-    from rlnotes.training.updates import Learner
+    from rlnotes.training.learner import Learner
 
 
 @dataclass

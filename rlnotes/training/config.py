@@ -42,7 +42,7 @@ class Config:
     policy: str = "smollm2-135m"
     """`smollm2-135m`, a hub id, or a folder."""
     task: str = "multiplication"
-    """A name that `rlnotes.tasks.base.load_task` knows."""
+    """A name that `load_task` knows."""
     seed: int = 0
     max_steps: int = 25
 
@@ -77,7 +77,7 @@ class Config:
     CPU does so anyway."""
 
     loss_type: LossType = "grpo"
-    """How token losses become one number: `rlnotes.equations.objectives.token_weights`."""
+    """How token losses become one number: `equations.aggregation.token_weights`."""
     epsilon: float = 0.2
     epsilon_high: float | None = None
     """Upper clip; None: `epsilon`. DAPO 0.28."""
@@ -239,6 +239,9 @@ class Config:
         fields = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
+
+DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Config)}
+"""What a field is where nothing is said, also in a record older than the field."""
 
 # Each algorithm is what it changes; a value the paper states stands in the docstring
 # of the field. Batch, length and learning rate belong to the machine, not to these.

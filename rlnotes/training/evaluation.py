@@ -20,7 +20,7 @@ from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import Task, TaskSet
 from rlnotes.training.batches import Batch, reward_weights, score, weighted_sum
 from rlnotes.training.config import Config
-from rlnotes.training.updates import Learner
+from rlnotes.training.learner import Learner
 
 
 @runtime_checkable

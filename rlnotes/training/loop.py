@@ -27,6 +27,7 @@ from rlnotes.machine.devices import (
     naming_what_to_lower,
 )
 from rlnotes.policies.policy import Critic, Policy, load_policy
+from rlnotes.records.partial import check_startable
 from rlnotes.records.recording import RunRecorder
 from rlnotes.rewards.rewards import (
     RewardFunction,
@@ -38,12 +39,14 @@ from rlnotes.rewards.rewards import (
     get_soft_overlong_punishment,
 )
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts, sample_informative
-from rlnotes.tasks.base import TaskSet, load_task
+from rlnotes.tasks.base import TaskSet
+from rlnotes.tasks.loading import load_task
 from rlnotes.training.batches import prepare, score
-from rlnotes.training.checkpoints import Checkpoints, check_startable
-from rlnotes.training.config import Config
+from rlnotes.training.checkpoints import Checkpoints
+from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
-from rlnotes.training.updates import Learner, update
+from rlnotes.training.learner import Learner
+from rlnotes.training.updates import update
 
 
 @dataclass
@@ -88,7 +91,8 @@ def train(
     from tqdm.auto import tqdm
 
     if output is not None and not overwrite:
-        check_startable(output, config.to_dict(), resume=resume)
+        fields = config.to_dict()
+        check_startable(output, fields, defaults=DEFAULTS, resume=resume)
     elif resume and output is None:
         raise ValueError("resume needs output, the folder of the run, got None")
     task = task or load_task(config.task)
@@ -101,7 +105,12 @@ def train(
     if output is not None:
         where = policy.device.type
         recorder = RunRecorder(
-            output, config.to_dict(), device=where, overwrite=overwrite, resume=resume
+            output,
+            config.to_dict(),
+            device=where,
+            overwrite=overwrite,
+            resume=resume,
+            defaults=DEFAULTS,
         )
     rows: list[dict[str, float]] = []
 

@@ -1,0 +1,158 @@
+"""What a kill leaves: the folder of an interrupted run, read back exactly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rlnotes.machine.files import read_mapping, replacing, temporary_path, whole_lines
+from rlnotes.records.run_folders import check_free, partial_folder
+
+_STATE = "state.pt"
+
+_PROVENANCE = ("commit", "diff_hash", "cpu", "threads", "gpu")
+
+
+def check_startable(
+    folder: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    *,
+    defaults: Mapping[str, Any],
+    resume: bool,
+) -> None:
+    """Raise unless a run of `config` may start in `folder`, or with `resume` go on.
+
+    FileExistsError when a run is there already; ValueError when the interrupted one
+    has another config (`defaults` as in `check_config`).
+    """
+    folder = Path(folder)
+    partial = partial_folder(folder)
+    if folder.exists() or not partial.exists():
+        check_free(folder)
+    elif resume:
+        check_config(partial, config, defaults)
+    else:
+        raise FileExistsError(
+            f"an interrupted run is already in {partial}; resume it (--resume, in"
+            " Python resume=True), remove it or choose another folder"
+        )
+
+
+def check_config(
+    folder: Path, config: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    """Raise ValueError, naming each field, when the run in `folder` has another config.
+
+    A field that an older record does not know counts as its value in `defaults`.
+    """
+    if not (folder / "config.yaml").is_file():  # killed before it was written
+        return
+    ours = {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+    known = {name: defaults[name] for name in ours if name in defaults}
+    theirs = {**known, **read_mapping(folder / "config.yaml")}
+    differences = [
+        f"{name} was {theirs.get(name)!r}, is {ours.get(name)!r}"
+        for name in {**theirs, **ours}
+        if theirs.get(name) != ours.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"config: the run in {folder} has another: {'; '.join(differences)}"
+        )
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Replace the state in `folder`, at once. Raises OSError when it cannot."""
+    import torch
+
+    try:
+        with replacing(folder / _STATE) as file:
+            torch.save(dict(state), file)
+    except (OSError, RuntimeError) as error:
+        temporary_path(folder / _STATE).unlink(missing_ok=True)
+        raise OSError(
+            f"the state cannot be saved in {folder} ({error}); with save_steps=0 the"
+            " run goes without, and cannot be resumed"
+        ) from None
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """The state in `folder`; None when the run was killed before its first save.
+
+    Raises ValueError when the file is damaged.
+    """
+    import torch
+
+    path = folder / _STATE
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch.load compares no checksum
+        if damaged:
+            raise ValueError(f"checksum of {damaged}")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each kind of damage raises another one
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(
+            f"the saved state {path} is damaged ({reason}); remove {folder} to start"
+            " over"
+        ) from None
+
+
+def remove_state(folder: Path) -> None:
+    """Delete the state and what a kill left of an attempt to save one."""
+    for path in (folder / _STATE, temporary_path(folder / _STATE)):
+        path.unlink(missing_ok=True)
+
+
+def read_rows(folder: Path, last: int) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and rows of metrics.csv up to step `last`, exactly as they were logged.
+
+    Raises ValueError when the row of that step is missing.
+    """
+    text = whole_lines((folder / "metrics.csv").read_text(encoding="utf-8"))
+    rows = [_parsed(row) for row in csv.DictReader(io.StringIO(text))]
+    kept = [row for row in rows if row["step"] <= last]
+    if last != (kept[-1]["step"] if kept else 0):
+        raise ValueError(
+            f"metrics.csv in {folder} has no row of step {last}, where the saved state"
+            f" is; remove {folder} to start over"
+        )
+    # a column that came with a later step is not there yet
+    return list(dict.fromkeys(["step", *(key for row in kept for key in row)])), kept
+
+
+def read_samples(folder: Path, last: int) -> str:
+    """The lines of samples.jsonl up to step `last`."""
+    text = whole_lines((folder / "samples.jsonl").read_text(encoding="utf-8"))
+    lines = text.split("\n")[:-1]
+    return "".join(x + "\n" for x in lines if json.loads(x)["step"] <= last)
+
+
+def differing_provenance(
+    first: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """What the bits depend on and this session has another of: name → (first, now)."""
+    pairs = {name: (first.get(name), now.get(name)) for name in _PROVENANCE}
+    for name, version in now["versions"].items():
+        pairs[name] = (first.get("versions", {}).get(name), version)
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _parsed(row: Mapping[str, str]) -> dict[str, Any]:
+    """A row of text as numbers; an int stays one, an empty field is left out."""
+    return {key: _number(text) for key, text in row.items() if text}
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

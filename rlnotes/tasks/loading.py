@@ -1,0 +1,63 @@
+"""`load_task`: a task by its name."""
+
+from typing import Any
+
+from rlnotes.tasks.arithmetic import (
+    OPERATORS,
+    Arithmetic,
+    ScratchAddition,
+    TemplatedArithmetic,
+)
+from rlnotes.tasks.base import TaskSet
+from rlnotes.tasks.gym import ReasoningGym
+from rlnotes.tasks.hub import HUB_TASKS, load_dataset_task
+from rlnotes.tasks.search import SEARCH_TASKS, AllSearchTasks
+
+_TASKS: dict[str, TaskSet] = {
+    "scratch-addition": ScratchAddition(),
+    **SEARCH_TASKS,
+    "search-all": AllSearchTasks(),
+}
+for _name, _operator in OPERATORS.items():
+    _TASKS[_name] = Arithmetic(_name, _operator)
+    _TASKS[f"{_name}-2digit"] = Arithmetic(f"{_name}-2digit", _operator, 10, 99)
+    _TASKS[f"{_name}-r1"] = TemplatedArithmetic(f"{_name}-r1", _operator)
+
+
+def load_task(name: str, **options: Any) -> TaskSet:
+    """The task set of that name.
+
+    "addition", "subtraction", "multiplication" (operands 1…9), the same with
+    "-2digit" (10…99) or "-r1" (in R1-Zero's template), "scratch-addition", the search
+    lab's "search" (3 numbers), "search-easy" (2), "search-hard" (4) and "search-all"
+    (all three); "reasoning_gym/<dataset>", whose `options` are the dataset's own:
+    load_task("reasoning_gym/chain_sum", min_terms=2); "gsm8k", "math", "hub/<id>" or
+    "file/<path>" (`rlnotes.tasks.hub`). Options may stand in the name, so that a YAML
+    file can give them: "reasoning_gym/countdown?min_numbers=3&max_numbers=3".
+    Raises ValueError on an unknown name or on options that the task does not have.
+    """
+    name, _, query = str(name).partition("?")
+    options = {**_read_options(query), **options}
+    family, _, dataset = name.partition("/")
+    if name in HUB_TASKS or family in ("hub", "file"):
+        return load_dataset_task(name, **options)
+    if family == "reasoning_gym":
+        return ReasoningGym(dataset, **options)
+    if name not in _TASKS:
+        families = ("hub/<id>", "file/<path>", "reasoning_gym/<dataset>")
+        known = ", ".join([*sorted({*_TASKS, *HUB_TASKS}), *families])
+        raise ValueError(f"name: unknown task {name!r}; known: {known}")
+    if options:
+        raise ValueError(f"options: {name!r} takes none, got {sorted(options)}")
+    return _TASKS[name]
+
+
+def _read_options(query: str) -> dict[str, Any]:
+    """`min_numbers=3&split=train` as {"min_numbers": 3, "split": "train"}."""
+    options: dict[str, Any] = {}
+    for word in filter(None, query.split("&")):
+        name, equals, value = word.partition("=")
+        if not equals or not name or name in options:
+            raise ValueError(f"task: expected option=value, once each, got {word!r}")
+        options[name] = int(value) if value.isdecimal() else value
+    return options

@@ -1,0 +1,161 @@
+"""The exercises' checks: right answers pass, wrong ones get the hint that fits."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import rlnotes
+from rlnotes.teaching.exercises import EXERCISES, check_exercise, find_hint
+
+SOURCES = Path(__file__).parents[2] / "notebooks" / "src"
+BLOCK = re.compile(r"^# ```python\n# # (\S+)\n(.*?)^# ```$", re.M | re.S)
+
+
+def published_solutions():
+    """(exercise, code) of every fenced block that starts with `# <exercise>`."""
+    for path in sorted(SOURCES.glob("*.py")):
+        for name, block in BLOCK.findall(path.read_text()):
+            code = re.sub(r"^# ?", "", block, flags=re.M)
+            yield pytest.param(name, code, id=f"{path.stem}-{name}")
+
+
+def answer_of(code):
+    """What the last statement of a solution defines."""
+    names = {"torch": torch, **{n: getattr(rlnotes, n) for n in rlnotes.__all__}}
+    before = set(names)
+    exec(code, names)
+    return names[[n for n in names if n not in before | {"__builtins__"}][-1]]
+
+
+@pytest.mark.parametrize(("name", "code"), published_solutions())
+def test_published_solution_is_right(name, code):
+    assert find_hint(name, answer_of(code)) is None
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_stub_and_nonsense_are_not_yet(name, capsys):
+    def stub(*arguments):
+        raise NotImplementedError
+
+    check_exercise(name, stub)
+    assert "not yet: replace" in capsys.readouterr().out
+    for nonsense in (lambda *arguments: torch.tensor(3.25), "text", None):
+        check_exercise(name, nonsense)
+        assert capsys.readouterr().out.startswith(f"{name}: not yet: ")
+
+
+def test_unknown_name_is_an_error():
+    with pytest.raises(ValueError, match="name"):
+        check_exercise("grpo-0", None)
+
+
+def test_right_prints_right(capsys):
+    check_exercise("grpo-2", rlnotes.leave_one_out_advantages)
+    assert capsys.readouterr().out == "grpo-2: right\n"
+
+
+def unbiased(k, size):
+    p = k / size
+    scale = ((size / (size - 1)) * p * (1 - p)) ** 0.5
+    return (1 - p) / scale, -p / scale
+
+
+def one_mean_for_all(rewards, num_generations):
+    return rlnotes.leave_one_out_advantages(rewards, len(rewards))
+
+
+def one_sided_clip(ratio, advantages, epsilon):
+    return (ratio - 1).abs() > epsilon
+
+
+def sum_then_normalize(rewards, num_generations):
+    return rlnotes.group_relative_advantages(rewards.sum(1), num_generations)
+
+
+def only_the_first(rewards, k, on, threshold):
+    return rlnotes.conditioned_rewards(
+        rewards, conditioned=k, on=on[0], threshold=threshold
+    )
+
+
+def substrings(text, words):
+    return {word: text.lower().count(word) for word in words if word in text.lower()}
+
+
+def over_responses(problems, reflected, right):
+    sides = [
+        [g for w, g in zip(reflected, right, strict=True) if w == x] for x in (0, 1)
+    ]
+    return sum(sides[1]) / len(sides[1]) - sum(sides[0]) / len(sides[0])
+
+
+def zero_one_with_punishment(accuracies, lengths, limit, cache):
+    return accuracies + rlnotes.soft_overlong_punishment(
+        lengths, max_completion_len=limit, soft_punish_cache=cache
+    )
+
+
+def unbounded_punishment(accuracies, lengths, limit, cache):
+    return 2 * accuracies - 1 + ((limit - cache - lengths) / cache).clamp(max=0)
+
+
+def not_english(text):
+    return rlnotes.language_consistency_reward(completions=[text])[0] < 1
+
+
+def without_limit(right, cut, english, num_generations, per_prompt):
+    rows = enumerate(zip(right, cut, english, strict=True))
+    return [i for i, (r, c, e) in rows if r == 1 and not c and e == 1]
+
+
+def unequal_rewards(rewards, num_generations):
+    return rlnotes.informative_groups(rewards, num_generations, rule="std")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "hint"),
+    [
+        ("grpo-1", unbiased, "k=2, G=4"),
+        ("grpo-2", lambda r, g: r - r.view(-1, g).mean(1).repeat_interleave(g), "0, 1"),
+        ("grpo-2", one_mean_for_all, "each needs its own mean"),
+        ("grpo-3", rlnotes.kl_k2, "value must be"),
+        ("grpo-3", rlnotes.kl_k3, "derivative must be"),
+        ("grpo-4", lambda m, length: m / m.sum(), "changed the weights"),
+        ("grpo-4", lambda m, length: m / length, "rows times"),
+        ("grpo-5", one_sided_clip, "each row has one"),
+        ("r1-1", not_english, "throughout is not mixed"),
+        ("r1-1", lambda text: any(c > "z" for c in text), "throughout is not mixed"),
+        ("r1-2", lambda r, cut, e, g, k: [i for i in range(6) if r[i]], "row 1"),
+        ("r1-2", without_limit, "right without a limit"),
+        ("r1-3", lambda answers, x: (answers.count(x) / len(answers), 1.0), "majority"),
+        ("r1-4", lambda epsilon: (1 + epsilon, 1 - epsilon), "never negative"),
+        ("r1-4", lambda epsilon: (1 + epsilon, 0.0), "below 1 − ε"),
+        ("aha-1", lambda t, w: {x: t.count(x) for x in w if x in t}, "any case"),
+        ("aha-1", substrings, "whole words"),
+        ("aha-2", lambda words, length: (words * length, words / length), "5 / 17"),
+        ("aha-3", over_responses, "in one way only"),
+        ("aha-4", lambda trace: trace.hits_answered / trace.hits, "blind"),
+        ("dapo-1", lambda p, high: (1 + high) * p, "none goes above 1"),
+        ("dapo-1", lambda p, high: p + high, "× p_old"),
+        ("dapo-2", lambda p, g: g / (1 - p**g), "all wrong"),
+        ("dapo-3", lambda m, g: m.sum(1) / m.sum(), "each prompt has"),
+        ("dapo-4", zero_one_with_punishment, "±1"),
+        ("dapo-4", unbounded_punishment, "stays at −1"),
+        ("dapo-5", unequal_rewards, "of one kind"),
+        ("dapo-5", lambda r, g: (r > 0).view(-1, g).sum(1) == 1, "R ≥ 0"),
+        ("gdpo-1", sum_then_normalize, "add the columns"),
+        (
+            "gdpo-2",
+            lambda k, g: (1 - k / g) / (k / g * (1 - k / g)) ** 0.5,
+            "k=1, G=16",
+        ),
+        ("gdpo-3", torch.tensor([[1, 0], [1, 0], [0, 0], [0, 1]]), "second column"),
+        ("gdpo-3", torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]]), "unequally often"),
+        ("gdpo-4", lambda rewards: 1 / rewards.std(0), "undo the division"),
+        ("gdpo-5", only_the_first, "both must hold"),
+    ],
+)
+def test_typical_mistakes_get_the_hint_that_fits(name, wrong, hint):
+    assert hint in find_hint(name, wrong)

@@ -1,0 +1,196 @@
+"""A notebook is built from its source, cleaned, and compared with it cell by cell."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupytext.cli import jupytext
+from papermill.exceptions import PapermillExecutionError
+
+from rlnotes.teaching.notebook_pairs import (
+    build_notebook,
+    clean_notebook,
+    compare_pair,
+    main,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = """\
+# %% [markdown]
+# # Title
+#
+# Some prose.
+
+# %% tags=["parameters"]
+seed = 1
+
+# %%
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+# NBVAL_CHECK_OUTPUT
+print(f"seed {seed}")
+print(Path.cwd(), os.environ["RLNOTES_RUNS"], Path.home() / "x", tempfile.gettempdir())
+warnings.warn("careful")
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A clone with one source, not built yet."""
+    (tmp_path / "rlnotes").mkdir()
+    (tmp_path / "notebooks" / "src").mkdir(parents=True)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "notebooks" / "src" / "00_a.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def pair(project):
+    return project / "notebooks" / "src" / "00_a.py", project / "notebooks/00_a.ipynb"
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def test_build_executes_and_cleans(pair, project, capsys):
+    source, notebook = pair
+    assert main(["check"]) == 1
+    assert "00_a.ipynb is missing" in capsys.readouterr().err
+    assert main(["build"]) == 0 and main(["check"]) == 0
+    assert compare_pair(source, notebook) == []
+    built = read(notebook)
+    assert [cell.cell_type for cell in built.cells] == ["markdown", "code", "code"]
+    assert [cell.get("execution_count") for cell in built.cells] == [None, 1, 2]
+    assert [cell.metadata for cell in built.cells] == [{}, {"tags": ["parameters"]}, {}]
+    assert sorted(built.metadata) == ["kernelspec", "language_info"]
+    output = {x.name: x.text for x in built.cells[2].outputs}
+    lines = output["stdout"].splitlines()
+    assert lines[0] == "seed 1"
+    assert lines[1] == "notebooks build/notebook-runs/00_a ~/x $TMPDIR"
+    assert "<cell>" in output["stderr"]
+    text = notebook.read_text()
+    for folder in (str(project), str(Path.home()), tempfile.gettempdir(), "papermill"):
+        assert folder not in text
+
+
+def test_rebuilding_changes_nothing_and_an_edit_keeps_the_other_ids(pair):
+    source, notebook = pair
+    build_notebook(source, notebook)
+    before = notebook.read_text()
+    ids = [cell.id for cell in read(notebook).cells]
+    build_notebook(source, notebook)
+    assert notebook.read_text() == before
+    source.write_text(SOURCE.replace("seed = 1", "seed = 2"))
+    assert compare_pair(source, notebook) == ["cell 1: text differs from the source"]
+    build_notebook(source, notebook)
+    after = read(notebook)
+    assert [cell.id for cell in after.cells][::2] == ids[::2]
+    assert after.cells[2].outputs[0].text.startswith("seed 2\n")
+
+
+def test_a_failing_cell_leaves_the_notebook_as_it_was(pair):
+    source, notebook = pair
+    build_notebook(source, notebook)
+    before = notebook.read_text()
+    source.write_text(SOURCE + "\n# %%\n1 / 0\n")
+    with pytest.raises(PapermillExecutionError, match="ZeroDivisionError"):
+        build_notebook(source, notebook)
+    assert notebook.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("edit", "difference"),
+    [
+        (("# # Title", "# # Titel"), "cell 0: text differs"),
+        ((' tags=["parameters"]', ""), "cell 1: tags differs"),
+        (("# %% [markdown]\n# # Title\n#\n# Some prose.\n\n", ""), "2 cells in the"),
+        (("# %% [markdown]", "# %% [raw]"), "cell 0: type differs"),
+    ],
+)
+def test_every_difference_is_found(pair, edit, difference):
+    source, notebook = pair
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title\n\nSome prose."),
+        nbformat.v4.new_code_cell("seed = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(SOURCE.split("# %%\n")[1].strip()),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
+    assert compare_pair(source, notebook) == []
+    source.write_text(SOURCE.replace(*edit))
+    assert difference in compare_pair(source, notebook)[0]
+
+
+def test_a_notebook_without_source_is_found(pair, capsys):
+    source, notebook = pair
+    cells = [nbformat.v4.new_code_cell("1")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
+    notebook.rename(notebook.with_name("07_x.ipynb"))
+    assert main(["check"]) == 1
+    assert "07_x.ipynb: no source in notebooks/src" in capsys.readouterr().err
+    assert main(["check", "07_x"]) == 2
+    assert "'07_x' is unknown" in capsys.readouterr().err
+
+
+def test_clean_drops_widgets_and_keeps_figures():
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
+    outputs = [
+        nbformat.v4.new_output("display_data", data=widget),
+        nbformat.v4.new_output("display_data", data={"image/png": "aGk="}),
+        nbformat.v4.new_output("execute_result", data={"text/plain": f"{Path.home()}"}),
+    ]
+    cell = nbformat.v4.new_code_cell("x", outputs=outputs, execution_count=3)
+    cell.metadata["papermill"] = {"duration": 1.0}
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {"a": 1}})
+    cleaned = clean_notebook(notebook)
+    assert "widgets" not in cleaned.metadata and cleaned.cells[0].metadata == {}
+    assert cleaned.cells[0].execution_count == 3
+    assert [x.data for x in cleaned.cells[0].outputs] == [
+        {"image/png": "aGk="},
+        {"text/plain": "~"},
+    ]
+    nbformat.validate(cleaned)
+
+
+def test_a_sync_from_jupyter_carries_no_metadata_into_the_source(pair):
+    """What JupyterLab does on save, through the pairing in pyproject.toml."""
+    source, notebook = pair
+    build_notebook(source, notebook)
+    edited = read(notebook)
+    edited.cells[1].source = "seed = 3"
+    for cell in edited.cells:
+        cell.metadata["papermill"] = {"duration": 1.0}
+        cell.metadata["execution"] = {"iopub.status.busy": "now"}
+    nbformat.write(edited, notebook)
+    jupytext(["--quiet", "--sync", str(notebook)])
+    assert source.read_text() == SOURCE.replace("seed = 1", "seed = 3")
+    assert compare_pair(source, notebook) == []
+
+
+def test_nbval_compares_marked_output_only(pair):
+    """Stdout of a marked cell counts, stderr and HTML do not."""
+    source, notebook = pair
+    html = "\n# %%\n# NBVAL_CHECK_OUTPUT\nfrom IPython.display import HTML, display"
+    html += "\nimport random\ndisplay(HTML(str(random.random())))\n"
+    text = SOURCE.split("print(Path")[0] + "print(random_name(), file=sys.stderr)\n"
+    text = text.replace("import os", "from secrets import token_hex as random_name")
+    source.write_text(text + html)
+    shutil.copy(ROOT / "notebooks" / "conftest.py", notebook.parent)
+    build_notebook(source, notebook)
+    stored = notebook.read_text()
+    assert stored.count('"seed 1\\n"') == 1
+    notebook.write_text(stored.replace('"seed 1\\n"', '"seed 7\\n"'))
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
+    command += ["-q", "-p", "no:cacheprovider", str(notebook)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
+    assert "seed 7" in done.stdout and "HTML" not in done.stdout
