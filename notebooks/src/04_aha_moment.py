@@ -788,7 +788,7 @@ for key in ("search", "search-hard", "mean_length", "waits", "misses_retried"):
 # * **Truncation.** `completions/clipped_ratio`: under a limit, a word at the end of a long response is never
 #   written, and raising the limit makes it appear.
 # * **Matching as if it were an experiment.** Who reflects has failed once already; see `matched difference`.
-# * **A detector nobody measured.** `python docs/detector_scores.py`; then read the responses that it got wrong.
+# * **A detector nobody measured.** `python scripts/detector_scores.py`; then read the responses that it got wrong.
 
 # %% [markdown]
 # ## The claims of these slides

@@ -11,7 +11,7 @@ Statistical Precipice", section 4: tasks are strata, seeds are resampled within 
 Intervals are for 95 %. The same table gives the same interval, in any order of rows.
 
 How often a nominal 95 % interval held the true value, 4,000 samples each (± .01;
-`python docs/coverage.py`):
+`python scripts/coverage.py`):
 
     seeds, scores                   t (default)   percentile
      3, normal                          .95          .75

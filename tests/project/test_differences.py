@@ -9,10 +9,10 @@ import pytest
 
 from rlnotes.equations.conventions import CONVENTIONS
 
-DOCS = Path(__file__).parents[2] / "docs"
-sys.path.insert(0, str(DOCS))
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
 differences = importlib.import_module("differences")
-sys.path.remove(str(DOCS))
+sys.path.remove(str(SCRIPTS))
 ROWS = differences.ROWS
 EXECUTED = [row for row in ROWS if row.example is not None]
 
@@ -25,7 +25,7 @@ def of(number: int) -> dict[str, list]:
 
 def test_the_committed_page_is_what_the_script_writes():
     assert differences.PAGE.read_text(encoding="utf-8") == differences.page(), (
-        "run python docs/differences.py and look at what changed"
+        "run python scripts/differences.py and look at what changed"
     )
 
 
@@ -67,7 +67,7 @@ def test_every_convention_can_be_named_and_is_checked_somewhere():
     assert list(differences.by_name()) == list(differences.CHECKED) == list(CONVENTIONS)
     for where in differences.CHECKED.values():
         (file,) = re.findall(r"`(tests/\S+)`", where)
-        assert (DOCS.parent / file).is_file()
+        assert (SCRIPTS.parent / file).is_file()
 
 
 # A few numbers that were measured in the frameworks themselves

@@ -13,7 +13,7 @@ LABELS = ROOT / "data" / "labels" / "reflection.jsonl"
 
 @pytest.fixture
 def command():
-    path = ROOT / "docs" / "detector_scores.py"
+    path = ROOT / "scripts" / "detector_scores.py"
     spec = importlib.util.spec_from_file_location("detector_scores", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,4 +1,7 @@
-"""Draw the README's figure and print its tables: `python docs/readme_figure.py`."""
+"""The README's figure and the tables of `docs/results.md`, from the records.
+
+python scripts/results.py    # draws docs/figures/algorithms.png, prints the rows
+"""
 
 from pathlib import Path
 
@@ -134,7 +137,7 @@ def aha_rows() -> list[str]:
 
 
 def differences() -> list[str]:
-    """The paired differences that the README's text quotes."""
+    """The paired differences that the text of `docs/results.md` quotes."""
     arms = {
         name: load_runs(EXPERIMENTS.glob(f"length_limit/seed*/{name}"))
         for name in ("kept", "raised")

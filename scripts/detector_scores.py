@@ -1,6 +1,6 @@
 """Precision and recall of the reflection detectors on data/labels/reflection.jsonl.
 
-python docs/detector_scores.py [LABELS.jsonl]
+python scripts/detector_scores.py [LABELS.jsonl]
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Mutants of the TRL engine and of the sampler, by hand: each must turn a test red.
 
-    python docs/trainer_mutants.py            # a quarter of an hour; prints the table
-    python docs/trainer_mutants.py slot       # those whose text holds a word
+    python scripts/trainer_mutants.py         # a quarter of an hour; prints the table
+    python scripts/trainer_mutants.py slot    # those whose text holds a word
 
 mutmut changes equations; here most lines order, count or share, and a test takes
 seconds. So the changes are picked, one for each thing that could be wrong in silence.

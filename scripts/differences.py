@@ -1,7 +1,7 @@
-"""Write `differences.md`: who computes what differently, with the numbers.
+"""Write `docs/differences.md`: who computes what differently, with the numbers.
 
-    python docs/differences.py            # execute every example, write the page
-    python docs/differences.py --check    # compare with the committed page
+    python scripts/differences.py            # execute every example, write the page
+    python scripts/differences.py --check    # compare with the committed page
 
 Every number on the page is computed here, by the library under its conventions, or
 read from `tests/equations/golden`, where the other code bases' own numbers are stored.
@@ -28,7 +28,7 @@ from rlnotes.equations.conventions import CONVENTIONS
 from rlnotes.equations.objectives import policy_loss
 from rlnotes.teaching.worked_group import worked_group
 
-PAGE = Path(__file__).with_name("differences.md")
+PAGE = Path(__file__).parents[1] / "docs" / "differences.md"
 ROWS = sorted(ADVANTAGE_ROWS + LOSS_ROWS + TRAINING_ROWS, key=lambda row: row.number)
 CHECKED = {
     "paper": "hand values and exact enumeration, `tests/equations/test_truth.py`",
@@ -181,7 +181,7 @@ The same algorithm has other numbers in every code base. Each row below says wha
 paper's equation says, who does what, what that does to a small example, and what it
 means for a run.
 
-This page is written by `python docs/differences.py`, which executes every example;
+This page is written by `python scripts/differences.py`, which executes every example;
 `tests/project/test_differences.py` compares it with what is committed. Numbers come
 from the library under its conventions. "Itself" marks numbers of the other code base,
 stored in `tests/equations/golden` by a script that ran it. Whatever no code of this
@@ -216,7 +216,7 @@ def main() -> None:
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(page(), encoding="utf-8")
     elif PAGE.read_text(encoding="utf-8") != page():
-        sys.exit("docs/differences.md is not what python docs/differences.py writes")
+        sys.exit("docs/differences.md is not what python scripts/differences.py writes")
 
 
 if __name__ == "__main__":

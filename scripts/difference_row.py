@@ -1,4 +1,4 @@
-"""What one row of `differences.md` is made of."""
+"""What one row of `docs/differences.md` is made of."""
 
 import json
 from collections.abc import Callable, Mapping

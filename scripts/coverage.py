@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth: the table in `analysis/statistics.py`.
 
-python docs/coverage.py     (some two minutes; 4,000 samples a row, seed 1)
+python scripts/coverage.py     (some two minutes; 4,000 samples a row, seed 1)
 """
 
 from collections.abc import Callable
