@@ -1,6 +1,8 @@
 """Commands answer at once, refuse bad input in one line, and say what they did."""
 
 import json
+import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,15 @@ SLOW = ("torch", "transformers", "papermill", "pandas", "numpy", "trl", "matplot
 TRAIN = ["train", "algorithm=dapo"]
 
 
+HELP = """
+from rlnotes.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+"""
+
+
 def imported_by(code: str) -> set[str]:
     """Top-level modules that a fresh interpreter has after running `code`."""
     script = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
@@ -24,14 +35,13 @@ def imported_by(code: str) -> set[str]:
 
 
 def test_help_imports_nothing_slow():
-    code = """
-from rlnotes.cli import main
-try:
-    main(["--help"])
-except SystemExit:
-    pass
-"""
-    assert not imported_by(code) & set(SLOW)
+    assert not imported_by(HELP) & set(SLOW)
+
+
+def test_help_takes_less_than_half_a_second_of_the_processor():
+    code = f"import os\n{HELP}\nprint(sum(os.times()[:2]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert float(done.stdout.splitlines()[-1]) < 0.5
 
 
 def test_import_rlnotes_imports_nothing_slow():
@@ -43,14 +53,15 @@ def test_import_rlnotes_imports_nothing_slow():
     [
         "",
         *["check", "fetch", "algorithms", "run", "notebook", "train", "table"],
-        *["pretrain", "sweep"],
+        *["pretrain", "sweep", "matrix", "size", "reflect"],
     ],
 )
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as exit_:
         main([*command.split(), "--help"])
     assert exit_.value.code == 0
-    assert "usage: rlnotes" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"usage: rlnotes {command}".rstrip() in out and out.count(".\n") > 0
 
 
 @pytest.mark.parametrize(
@@ -182,3 +193,23 @@ def test_main_is_the_installed_command():
     command = Path(sys.executable).with_name("rlnotes")
     done = subprocess.run([command, "table", "nowhere"], capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_the_module_is_the_command_and_is_recorded_as_such(monkeypatch, capsys):
+    monkeypatch.setattr(
+        sys, "argv", ["/somewhere/rlnotes/cli/__main__.py", "algorithms"]
+    )
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_module("rlnotes.cli", run_name="__main__")
+    assert exit_.value.code == 0 and sys.argv == ["rlnotes", "algorithms"]
+    assert "grpo" in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    """`rlnotes algorithms | head -1`, with a reader that is gone for certain."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "rlnotes.cli", "algorithms"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (141, "")
