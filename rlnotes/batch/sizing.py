@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rlnotes.equations.validation import check_choice, check_range
+from rlnotes.machine.devices import best_device
 from rlnotes.policies.shapes import Shape
 from rlnotes.training.config import Config
 
@@ -63,7 +64,8 @@ def estimate(
     check_choice("engine", engine, ("rlnotes", "trl"))
     check_range("prompt_length", prompt_length, low=1, integer=True)
     check_range("held_out", held_out, low=1, integer=True)
-    width, n = (2 if config.bf16 else 4), shape.parameters
+    bf16 = bool(config.settled(best_device().type).bf16)
+    width, n = (2 if bf16 else 4), shape.parameters
     rows, length = config.generation_batch_size, config.max_completion_length
     mini = rows // config.steps_per_generation
     micro = config.per_device_train_batch_size or mini
@@ -72,7 +74,7 @@ def estimate(
     fed = prompts * prompt_length + micro * length
     kept = shape.activations_per_token(width, recompute=engine == "trl")
     answers = held_out * config.eval_samples
-    bf16_copy = 2 * n * config.bf16  # ours is held all the time and answers as well
+    bf16_copy = 2 * n * bf16  # ours is held all the time and answers as well
     work = _work(config, shape, prompt_length, engine)
     return Sizes(
         held={
@@ -85,7 +87,7 @@ def estimate(
         },
         train={
             "gradients": 4 * n,
-            "bfloat16 weights of a forward": 2 * n * config.bf16,
+            "bfloat16 weights of a forward": 2 * n * bf16,
             "activations": fed * kept,
             "a chunk of logits": 4 * _CHUNK * shape.vocab_size,
         },
@@ -111,6 +113,12 @@ def describe(config: Config, sizes: Sizes, *, limit_gb: float | None = None) -> 
         f"peak {sizes.peak / 1e9:.1f} GB; {sizes.tokens / 1e6:.1f} million tokens,"
         f" {sizes.flops:.2g} FLOP; on one H100 at least {sizes.seconds / 3600:.2g} h"
     ]
+    if config.bf16 is None:
+        kind = best_device().type
+        chosen = "true" if config.settled(kind).bf16 else "false"
+        lines.append(
+            f"bf16={chosen}, as measured on this machine's {kind}; give it for another"
+        )
     if limit_gb is not None:
         lines.append(advice(config, sizes, limit_gb * 1e9))
     return "\n".join(lines)

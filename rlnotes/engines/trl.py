@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ from rlnotes.machine.devices import (
     naming_what_to_lower,
 )
 from rlnotes.policies.policy import TINY_POLICY, Policy, load_policy
-from rlnotes.records.partial import check_startable
+from rlnotes.records.partial import check_startable, decided_before
+from rlnotes.records.run_folders import partial_folder
 from rlnotes.tasks.base import TaskSet
 from rlnotes.tasks.loading import load_task
 from rlnotes.training.config import DEFAULTS, Config
@@ -84,6 +86,7 @@ def train_with_trl(
     from accelerate import PartialState
 
     state = PartialState(cpu=not has_gpu())
+    config = _settle(config, state, output, resume)
     arguments = to_trl_kwargs(config, num_processes=state.num_processes)
     if resume and output is None:
         raise ValueError("resume needs output, the folder of the run, got None")
@@ -114,12 +117,28 @@ def train_with_trl(
             )
             saved = record.take_state()
         callback = _attach(trainer, policy, record, evaluations, on_step, progress)
-        _run(trainer, output, saved, record)
+        _run(trainer, output, saved, record, callback)
+    folder = None if output is None else Path(output)
+    if folder is not None and callback.stopped:
+        folder = partial_folder(folder)
     return TrainingResult(
         Policy(_plain_model(trainer, kind), policy.tokenizer, policy.name),
         pd.DataFrame(callback.rows),
-        Path(output) if output else None,
+        folder,
+        finished=not callback.stopped,
     )
+
+
+def _settle(
+    config: Config, state: Any, output: str | Path | None, resume: bool
+) -> Config:
+    """The config with nothing left open: the first process measures for all."""
+    from accelerate.utils import broadcast_object_list
+
+    if resume and output is not None:
+        config = replace(config, **decided_before(output, config.to_dict()))
+    settled: Config = broadcast_object_list([config.settled(state.device.type)])[0]
+    return settled
 
 
 def _check_installed() -> None:
@@ -199,6 +218,7 @@ def _run(
     output: str | Path | None,
     saved: dict[str, Any] | None,
     record: TrlRecorder | None,
+    callback: Recording,
 ) -> None:
     """Train, from the saved checkpoint if there is one; then the checkpoints go."""
     from accelerate.utils import broadcast_object_list
@@ -206,8 +226,6 @@ def _run(
     saved = broadcast_object_list([saved])[0]
     checkpoint = None
     if output is not None:
-        from rlnotes.records.run_folders import partial_folder
-
         folder = partial_folder(Path(output)) / _CHECKPOINTS
         trainer.args.output_dir = str(folder)
         if saved is not None:
@@ -216,7 +234,9 @@ def _run(
     with naming_what_to_lower(trainer.config, "training with TRL", *UPDATING):
         trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()
-    if record is not None:
+    if record is not None and callback.stopped:
+        record.stop(callback.stopped)
+    elif record is not None:
         shutil.rmtree(record.partial / _CHECKPOINTS, ignore_errors=True)
 
 

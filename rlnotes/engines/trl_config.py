@@ -56,6 +56,7 @@ OURS = (
     "policy",
     "task",
     "full_determinism",
+    "max_minutes",
     "reward_funcs",
     "conditioned_reward",
     "condition_on",

@@ -19,7 +19,7 @@ from rlnotes.training.checkpoints import save_is_due
 from rlnotes.training.config import Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
 from rlnotes.training.learner import Learner
-from rlnotes.training.loop import sample_steps
+from rlnotes.training.loop import is_over, sample_steps
 
 _FROM_TRL = ("entropy", "learning_rate")  # measured in the update, not while sampling
 
@@ -54,6 +54,7 @@ class Recording(TrainerCallback):
         self.evaluations, self.on_step = evaluations, on_step
         self.rows: list[dict[str, float]] = [] if record is None else record.rows
         self._saving, self._ended = 0.0, time.perf_counter()
+        self._entered, self.stopped = self._ended, ""
 
     def on_train_begin(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
         """Row 0: the untrained policy."""
@@ -69,14 +70,18 @@ class Recording(TrainerCallback):
         config = self.trainer.config
         step = state.global_step // config.updates_per_step
         row = self._row(logs) | {"step_time": time.perf_counter() - self._started}
+        over = step < config.max_steps and self._over()
+        if over:
+            self.stopped = f"max_minutes={config.max_minutes:g} over at step {step}"
+            control.should_training_stop = True
         due = config.eval_steps and step % config.eval_steps == 0
-        if self.evaluations and (due or step == config.max_steps):
+        if self.evaluations and (due or over or step == config.max_steps):
             row |= self._evaluate()
         self._log(step, row)
         if self.record is not None and step in sample_steps(config.max_steps):
             assert self.trainer.batch is not None
             self.record.add_samples(step, sample_records(self.trainer.batch, config))
-        if step < config.max_steps and self._due(step):
+        if step < config.max_steps and (over or self._due(step)):
             control.should_save = True
             self._save_began = time.perf_counter()
         self._started = time.perf_counter()
@@ -138,6 +143,11 @@ class Recording(TrainerCallback):
             self.record.log(step, metrics)
         if self.on_step is not None and self.trainer.is_world_process_zero():
             self.on_step(self.rows[-1])
+
+    def _over(self) -> bool:
+        """Whether the time is over, by the first process's clock."""
+        limit = self.trainer.config.max_minutes
+        return bool(broadcast_object_list([is_over(limit, self._entered)])[0])
 
     def _due(self, step: int) -> bool:
         """Whether to save now: the first process's clock decides for all."""

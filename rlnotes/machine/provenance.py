@@ -9,7 +9,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ def describe_run(*, command: str | None = None, device: str = "cpu") -> dict[str
         "versions": package_versions(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
+        "cpu_capability": cpu_capability(),
         "threads": num_threads(),
         "gpu": None if device == "cpu" else describe_gpu(),
     }
@@ -122,6 +123,37 @@ def cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine() or "unknown"
+
+
+def cpu_capability() -> str | None:
+    """Instructions that torch computes with, like "AVX512, bfloat16" or "AVX2".
+
+    With the processor's name, torch's version and the number of threads it tells
+    whether two machines sum in the same order, and so whether a run repeats to the
+    bit. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA lower it. None until torch is
+    loaded.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    name = torch.backends.cpu.get_cpu_capability()
+    has_bfloat16 = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", bool)()
+    return f"{name}, bfloat16" if has_bfloat16 else str(name)
+
+
+def same_bits(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two runs' meta.json tell of machines that compute the same bits.
+
+    Processor, its capability, torch, threads and GPU; a record that lacks one of them
+    (older ones have no `cpu_capability`) does not say, and counts as another machine.
+    """
+    pair = [
+        (meta.get("cpu"), meta.get("cpu_capability"), meta.get("threads"), torch)
+        for meta in (first, second)
+        if (torch := meta.get("versions", {}).get("torch"))
+    ]
+    known = len(pair) == 2 and None not in pair[0]
+    return known and pair[0] == pair[1] and first.get("gpu") == second.get("gpu")
 
 
 def num_threads() -> int:

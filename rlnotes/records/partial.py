@@ -15,8 +15,9 @@ from rlnotes.machine.files import read_mapping, replacing, temporary_path, whole
 from rlnotes.records.run_folders import check_free, partial_folder
 
 _STATE = "state.pt"
+_DECIDED_AT_START, _NOT_THE_RUN = ("bf16",), ("max_minutes",)
 
-_PROVENANCE = ("commit", "diff_hash", "cpu", "threads", "gpu")
+_PROVENANCE = ("commit", "diff_hash", "cpu", "cpu_capability", "threads", "gpu")
 
 
 def check_startable(
@@ -49,13 +50,16 @@ def check_config(
 ) -> None:
     """Raise ValueError, naming each field, when the run in `folder` has another config.
 
-    A field that an older record does not know counts as its value in `defaults`.
+    `bf16=None` is what was decided when the run began; another `max_minutes` is no
+    other run. A field that an older record does not know is as in `defaults`.
     """
     if not (folder / "config.yaml").is_file():  # killed before it was written
         return
     ours = {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
     known = {name: defaults[name] for name in ours if name in defaults}
     theirs = {**known, **read_mapping(folder / "config.yaml")}
+    ours |= {x: theirs.get(x) for x in _DECIDED_AT_START if ours.get(x) is None}
+    ours |= {x: theirs.get(x) for x in _NOT_THE_RUN}
     differences = [
         f"{name} was {theirs.get(name)!r}, is {ours.get(name)!r}"
         for name in {**theirs, **ours}
@@ -65,6 +69,19 @@ def check_config(
         raise ValueError(
             f"config: the run in {folder} has another: {'; '.join(differences)}"
         )
+
+
+def decided_before(
+    folder: str | os.PathLike[str], config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What an interrupted run in `folder` took for fields that are None in `config`.
+
+    {} where there is none: a run that is resumed keeps the precision it began with.
+    """
+    path = partial_folder(Path(folder)) / "config.yaml"
+    theirs = read_mapping(path) if path.is_file() else {}
+    names = [x for x in _DECIDED_AT_START if config.get(x) is None]
+    return {x: theirs[x] for x in names if theirs.get(x) is not None}
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:

@@ -98,6 +98,7 @@ class RunRecorder:
         self._rows: list[dict[str, Any]] = []
         self._columns = ["step"]
         self._state: dict[str, Any] | None = None
+        self._stopped = ""
         self._spent: dict[str, float] = dict.fromkeys(["seconds", *_PEAKS], 0.0)
 
     def __enter__(self) -> Self:
@@ -130,6 +131,9 @@ class RunRecorder:
         """Move the whole run to its final name, or leave the finished steps behind."""
         with self._lock:
             if kind is None:
+                if self._stopped:
+                    self._write_meta(f"stopped: {self._stopped}")
+                    return
                 self._write_meta("finished")
                 # first: a whole run never holds a state, whenever the kill comes
                 remove_state(self.partial)
@@ -156,6 +160,13 @@ class RunRecorder:
         """
         save_state(self.partial, state)
         self._write_meta("running")
+
+    def stop(self, reason: str) -> None:
+        """Leave the run where an interrupted one lies when the block ends, resumable.
+
+        The last step's state must have been saved; meta.json says `reason`.
+        """
+        self._stopped = reason
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one row. A new key adds a column, empty in the rows before it.

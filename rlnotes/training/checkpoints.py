@@ -50,11 +50,11 @@ class Checkpoints:
         torch.set_rng_state(state["rng"])
         return int(state["step"])
 
-    def save(self, step: int) -> None:
-        """Save the state after `step`, if it is due."""
+    def save(self, step: int, *, now: bool = False) -> None:
+        """Save the state after `step`, if it is due, or `now`."""
         import torch
 
-        if self.record is None or not self._due(step):
+        if self.record is None or not (now or self._due(step)):
             return
         start = time.perf_counter()
         learner, rng = self.learner.state_dict(), torch.get_rng_state()

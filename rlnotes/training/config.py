@@ -15,18 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rlnotes.equations.aggregation import LossType
 from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import read_mapping
-
-LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo", "dapo_prompt", "luspo", "cispo"]
-REWARDS = (
-    "accuracy_reward",
-    "format_reward",
-    "bracket_format_reward",
-    "length_reward",
-    "language_consistency_reward",
-    "soft_overlong_punishment_reward",
-)
+from rlnotes.training.config_checks import check_batch, check_ranges, check_reward_funcs
 
 
 @dataclass(frozen=True)
@@ -70,8 +62,9 @@ class Config:
     adam_beta2: float = 0.99
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    bf16: bool = True
-    """Matrix products in bfloat16; the weights stay float32."""
+    bf16: bool | None = None
+    """Matrix products in bfloat16; the weights stay float32. None: where a product is
+    measured to be faster so (`settled`); the record holds what was chosen."""
     full_determinism: bool = False
     """Deterministic algorithms alone: a GPU repeats a run to the bit, more slowly. A
     CPU does so anyway."""
@@ -126,6 +119,9 @@ class Config:
     kl_coef: float = 0.0
     """Weight of the k1 KL in the reward (classic RLHF PPO)."""
 
+    max_minutes: float | None = None
+    """Stop after the first step that ends later than this; `--resume` goes on. Counts
+    this session alone, evaluations included; None: no limit."""
     eval_steps: int = 0
     """Evaluate on the held-out set every so many steps; 0: before and after only."""
     eval_samples: int = 4
@@ -141,88 +137,9 @@ class Config:
         for name, hint in typing.get_type_hints(Config).items():
             if typing.get_origin(hint) is Literal:
                 check_choice(name, getattr(self, name), typing.get_args(hint))
-        self._check_ranges()
-        self._check_batch()
-        self._check_rewards()
-
-    def _check_ranges(self) -> None:
-        positive = (
-            "max_steps",
-            "generation_batch_size",
-            "num_generations",
-            "max_completion_length",
-            "num_iterations",
-            "steps_per_generation",
-            "learning_rate",
-            "critic_learning_rate",
-            "temperature",
-            "max_grad_norm",
-            "epsilon",
-            "length_limit",
-            "eval_samples",
-        )
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be > 0, got {getattr(self, name)!r}")
-        for name in ("beta", "kl_coef", "weight_decay", "warmup_steps", "eval_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)!r}")
-        if self.save_steps is not None and self.save_steps < 0:
-            raise ValueError(f"save_steps must be >= 0 or None, got {self.save_steps}")
-        for name in ("gamma", "lam", "adam_beta2"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-
-    def _check_batch(self) -> None:
-        if self.generation_batch_size % self.num_generations:
-            raise ValueError(
-                f"generation_batch_size={self.generation_batch_size} must be a multiple"
-                f" of num_generations={self.num_generations}"
-            )
-        if self.num_prompts % self.steps_per_generation:
-            raise ValueError(
-                f"steps_per_generation={self.steps_per_generation} must divide the"
-                f" {self.num_prompts} prompts of a batch (a group is never split)"
-            )
-        micro = self.per_device_train_batch_size
-        if micro is not None and (micro <= 0 or micro % self.num_generations):
-            raise ValueError(
-                f"per_device_train_batch_size={micro} must be a positive multiple of"
-                f" num_generations={self.num_generations}"
-            )
-        if self.num_generations == 1 and not self.critic:
-            raise ValueError(
-                "num_generations=1 leaves a group-relative advantage without a group:"
-                " use at least 2, or the critic (algorithm='ppo')"
-            )
-        if self.dynamic_sampling and self.num_generations == 1:
-            raise ValueError("dynamic_sampling needs num_generations >= 2, got 1")
-
-    def _check_rewards(self) -> None:
-        if not self.reward_funcs:
-            raise ValueError("reward_funcs must name at least one reward, got none")
-        for name in self.reward_funcs:
-            check_choice("reward_funcs", name, REWARDS)
-        weights = self.reward_weights
-        if weights is not None and len(weights) != len(self.reward_funcs):
-            raise ValueError(
-                f"reward_weights has {len(weights)} values, expected one for each of"
-                f" the {len(self.reward_funcs)} reward_funcs {list(self.reward_funcs)}"
-            )
-        if "soft_overlong_punishment_reward" in self.reward_funcs and not (
-            0 < self.soft_punish_cache < self.max_completion_length
-        ):
-            raise ValueError(
-                f"soft_punish_cache={self.soft_punish_cache} must lie between 0 and"
-                f" max_completion_length={self.max_completion_length} when"
-                " soft_overlong_punishment_reward is among the reward_funcs"
-            )
-        if self.conditioned_reward is not None:
-            check_choice(
-                "conditioned_reward", self.conditioned_reward, self.reward_funcs
-            )
-            others = [r for r in self.reward_funcs if r != self.conditioned_reward]
-            check_choice("condition_on", self.condition_on, others)
+        check_ranges(self)
+        check_batch(self)
+        check_reward_funcs(self)
 
     @property
     def num_prompts(self) -> int:
@@ -233,6 +150,20 @@ class Config:
     def updates_per_step(self) -> int:
         """Optimizer updates per batch of rollouts."""
         return self.num_iterations * self.steps_per_generation
+
+    def settled(self, device: str) -> Config:
+        """The config with `bf16` decided for a type of device ("cpu", "cuda").
+
+        None becomes what a timed product says (`machine.precision`, once a process);
+        True stays, with one line on stderr where it is slower than float32.
+        """
+        from rlnotes.machine.precision import bfloat16_pays, say_what_bfloat16_costs
+
+        if self.bf16:
+            say_what_bfloat16_costs(device)
+        if self.bf16 is not None:
+            return self
+        return dataclasses.replace(self, bf16=bfloat16_pays(device))
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved config as plain YAML types (tuples become lists)."""

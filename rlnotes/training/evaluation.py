@@ -46,7 +46,7 @@ def answer_held_out(policy: Policy, task: TaskSet, config: Config) -> HeldOut:
 
     The seed is fixed, so that two calls in one run differ by the policy alone.
     """
-    sampler = policy
+    sampler, config = policy, config.settled(policy.device.type)
     if config.bf16 and policy.model.dtype != torch.bfloat16:
         sampler = policy.clone(dtype=torch.bfloat16)
     tasks, length = task.held_out(), config.max_completion_length

@@ -33,6 +33,7 @@ class Learner:
     @classmethod
     def create(cls, config: Config, policy: Policy) -> Learner:
         """Optimizers, a bfloat16 copy that samples, a frozen reference, a critic."""
+        config = config.settled(policy.device.type)
         sampler = policy.clone(dtype=torch.bfloat16) if config.bf16 else policy
         needs_reference = config.beta > 0 or config.kl_coef > 0
         learner = cls(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -27,8 +27,9 @@ from rlnotes.machine.devices import (
     naming_what_to_lower,
 )
 from rlnotes.policies.policy import Critic, Policy, load_policy
-from rlnotes.records.partial import check_startable
+from rlnotes.records.partial import check_startable, decided_before
 from rlnotes.records.recording import RunRecorder
+from rlnotes.records.run_folders import partial_folder
 from rlnotes.rewards.rewards import (
     RewardFunction,
     bracket_format_reward,
@@ -41,7 +42,7 @@ from rlnotes.rewards.rewards import (
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts, sample_informative
 from rlnotes.tasks.base import TaskSet
 from rlnotes.tasks.loading import load_task
-from rlnotes.training.batches import prepare, score
+from rlnotes.training.batches import Batch, prepare, score
 from rlnotes.training.checkpoints import Checkpoints
 from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
@@ -57,8 +58,11 @@ class TrainingResult:
     metrics: pd.DataFrame
     """One row per step, step 0 with the evaluation of the untrained policy."""
     folder: Path | None
+    """Where the record lies: the partial folder if `max_minutes` stopped the run."""
     critic: Critic | None = None
     """PPO's trained value model; None without a critic."""
+    finished: bool = True
+    """False: `max_minutes` were over first; `resume` goes on."""
 
 
 def train(
@@ -86,32 +90,21 @@ def train(
     state that `config.save_steps` had it save, to the same bits on the same machine;
     give it the same policy, untrained, and the same task. `on_step` sees the new rows.
     Raises ValueError when the interrupted run has another config or its state is
-    damaged; without an interrupted run, or one without a state, it starts anew.
+    damaged; without an interrupted run, or one without a state, it starts anew. After
+    `config.max_minutes` the run stops behind a step, evaluates, saves its state and
+    stays in the `.partial` folder for such a resumption.
     """
     from tqdm.auto import tqdm
 
-    if output is not None and not overwrite:
-        fields = config.to_dict()
-        check_startable(output, fields, defaults=DEFAULTS, resume=resume)
-    elif resume and output is None:
-        raise ValueError("resume needs output, the folder of the run, got None")
+    started = time.perf_counter()
+    device = best_device() if policy is None else policy.device
+    config = _settle(config, device.type, output, overwrite, resume)
     task = task or load_task(config.task)
     check_budget(config, task)
     reward_funcs = build_rewards(config, task)
-    policy = policy or load_policy(config.policy).to(best_device())
+    policy = policy or load_policy(config.policy).to(device)
     torch.manual_seed(config.seed)
     learner = Learner.create(config, policy)
-    recorder: RunRecorder | nullcontext[None] = nullcontext()
-    if output is not None:
-        where = policy.device.type
-        recorder = RunRecorder(
-            output,
-            config.to_dict(),
-            device=where,
-            overwrite=overwrite,
-            resume=resume,
-            defaults=DEFAULTS,
-        )
     rows: list[dict[str, float]] = []
 
     def log(step: int, metrics: dict[str, float]) -> None:
@@ -121,45 +114,107 @@ def train(
         if on_step is not None:
             on_step(rows[-1])
 
+    last = config.max_steps
     with (
         deterministic_algorithms(config.full_determinism),
-        recorder as record,
-        tqdm(total=config.max_steps, disable=not progress) as bar,
+        _recorder(config, device.type, output, overwrite, resume) as record,
+        tqdm(total=last, disable=not progress) as bar,
     ):
         checkpoints = Checkpoints(learner, record, config.save_steps)
         done = checkpoints.restore()
-        if record is not None:
-            rows += record.rows
+        rows += record.rows if record is not None else []
         if done < 0:
             if evaluations:
                 log(0, evaluate(learner.refreshed_sampler(), task, config))
             checkpoints.save(0)
         bar.update(max(done, 0))
-        for step in range(max(done, 0) + 1, config.max_steps + 1):
-            start = time.perf_counter()
-            with naming_what_to_lower(config, "sampling", *SAMPLING):
-                rollouts, rewards, costs = collect(learner, task, reward_funcs, step)
-            rolled = time.perf_counter()
-            with naming_what_to_lower(config, "updating", *UPDATING):
-                batch = prepare(learner, rollouts, rewards)
-                stats = update(learner, batch, step)
-            metrics = {
-                **summarize(learner, batch, task, stats, costs),
-                "step_time": time.perf_counter() - start,
-                "step_time/rollout": rolled - start,
-            }
+        for step in range(max(done, 0) + 1, last + 1):
+            batch, metrics = take_step(learner, task, reward_funcs, step)
+            if step < last and is_over(config.max_minutes, started):
+                last = step
             due = config.eval_steps and step % config.eval_steps == 0
-            if evaluations and (due or step == config.max_steps):
+            if evaluations and (due or step == last):
                 metrics |= evaluate(learner.refreshed_sampler(), task, config)
             log(step, metrics)
             if record is not None and step in sample_steps(config.max_steps):
                 record.add_samples(step, sample_records(batch, config))
             if step < config.max_steps:
-                checkpoints.save(step)
+                checkpoints.save(step, now=step == last)
             bar.update()
             bar.set_postfix(reward=f"{metrics['reward']:.2f}")
-    folder = Path(output) if output else None
-    return TrainingResult(policy, pd.DataFrame(rows), folder, learner.critic)
+            if step == last:
+                break
+        finished = last == config.max_steps
+        if record is not None and not finished:
+            record.stop(f"max_minutes={config.max_minutes:g} over at step {last}")
+    folder = None if output is None else Path(output)
+    if folder is not None and not finished:
+        folder = partial_folder(folder)
+    return TrainingResult(
+        policy, pd.DataFrame(rows), folder, learner.critic, finished=finished
+    )
+
+
+def _settle(
+    config: Config,
+    device: str,
+    output: str | Path | None,
+    overwrite: bool,
+    resume: bool,
+) -> Config:
+    """The config with nothing left open, once it may run in `output`."""
+    if resume:
+        if output is None:
+            raise ValueError("resume needs output, the folder of the run, got None")
+        config = replace(config, **decided_before(output, config.to_dict()))
+    config = config.settled(device)
+    if output is not None and not overwrite:
+        fields = config.to_dict()
+        check_startable(output, fields, defaults=DEFAULTS, resume=resume)
+    return config
+
+
+def _recorder(
+    config: Config,
+    device: str,
+    output: str | Path | None,
+    overwrite: bool,
+    resume: bool,
+) -> RunRecorder | nullcontext[None]:
+    """What writes the run's folder; nothing without one."""
+    if output is None:
+        return nullcontext()
+    return RunRecorder(
+        output,
+        config.to_dict(),
+        device=device,
+        overwrite=overwrite,
+        resume=resume,
+        defaults=DEFAULTS,
+    )
+
+
+def take_step(
+    learner: Learner, task: TaskSet, reward_funcs: list[RewardFunction], step: int
+) -> tuple[Batch, dict[str, float]]:
+    """rollouts → rewards → advantages → objective → update: one step and its row."""
+    config, start = learner.config, time.perf_counter()
+    with naming_what_to_lower(config, "sampling", *SAMPLING):
+        rollouts, rewards, costs = collect(learner, task, reward_funcs, step)
+    rolled = time.perf_counter()
+    with naming_what_to_lower(config, "updating", *UPDATING):
+        batch = prepare(learner, rollouts, rewards)
+        stats = update(learner, batch, step)
+    return batch, {
+        **summarize(learner, batch, task, stats, costs),
+        "step_time": time.perf_counter() - start,
+        "step_time/rollout": rolled - start,
+    }
+
+
+def is_over(max_minutes: float | None, started: float) -> bool:
+    """Whether `max_minutes` have passed since `started` on the performance counter."""
+    return max_minutes is not None and time.perf_counter() - started > 60 * max_minutes
 
 
 def check_budget(config: Config, task: TaskSet) -> None:

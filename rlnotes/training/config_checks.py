@@ -1,0 +1,106 @@
+"""What no run could mean: a `Config` is refused before anything is loaded.
+
+`config` is a `Config` everywhere; its module imports this one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rlnotes.equations.validation import check_choice
+
+REWARDS = (
+    "accuracy_reward",
+    "format_reward",
+    "bracket_format_reward",
+    "length_reward",
+    "language_consistency_reward",
+    "soft_overlong_punishment_reward",
+)
+
+
+def check_ranges(config: Any) -> None:
+    """Raise ValueError for a number outside its range."""
+    positive = (
+        "max_steps",
+        "generation_batch_size",
+        "num_generations",
+        "max_completion_length",
+        "num_iterations",
+        "steps_per_generation",
+        "learning_rate",
+        "critic_learning_rate",
+        "temperature",
+        "max_grad_norm",
+        "epsilon",
+        "length_limit",
+        "eval_samples",
+    )
+    for name in positive:
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} must be > 0, got {getattr(config, name)!r}")
+    for name in ("beta", "kl_coef", "weight_decay", "warmup_steps", "eval_steps"):
+        if getattr(config, name) < 0:
+            raise ValueError(f"{name} must be >= 0, got {getattr(config, name)!r}")
+    if config.max_minutes is not None and not config.max_minutes > 0:
+        raise ValueError(f"max_minutes must be > 0 or None, got {config.max_minutes}")
+    if config.save_steps is not None and config.save_steps < 0:
+        raise ValueError(f"save_steps must be >= 0 or None, got {config.save_steps}")
+    for name in ("gamma", "lam", "adam_beta2"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{name} must be in [0, 1], got {getattr(config, name)}")
+
+
+def check_batch(config: Any) -> None:
+    """Raise ValueError for a batch that cannot be cut into groups and mini-batches."""
+    if config.generation_batch_size % config.num_generations:
+        raise ValueError(
+            f"generation_batch_size={config.generation_batch_size} must be a multiple"
+            f" of num_generations={config.num_generations}"
+        )
+    if config.num_prompts % config.steps_per_generation:
+        raise ValueError(
+            f"steps_per_generation={config.steps_per_generation} must divide the"
+            f" {config.num_prompts} prompts of a batch (a group is never split)"
+        )
+    micro = config.per_device_train_batch_size
+    if micro is not None and (micro <= 0 or micro % config.num_generations):
+        raise ValueError(
+            f"per_device_train_batch_size={micro} must be a positive multiple of"
+            f" num_generations={config.num_generations}"
+        )
+    if config.num_generations == 1 and not config.critic:
+        raise ValueError(
+            "num_generations=1 leaves a group-relative advantage without a group:"
+            " use at least 2, or the critic (algorithm='ppo')"
+        )
+    if config.dynamic_sampling and config.num_generations == 1:
+        raise ValueError("dynamic_sampling needs num_generations >= 2, got 1")
+
+
+def check_reward_funcs(config: Any) -> None:
+    """Raise ValueError for rewards that are unknown or do not fit together."""
+    if not config.reward_funcs:
+        raise ValueError("reward_funcs must name at least one reward, got none")
+    for name in config.reward_funcs:
+        check_choice("reward_funcs", name, REWARDS)
+    weights = config.reward_weights
+    if weights is not None and len(weights) != len(config.reward_funcs):
+        raise ValueError(
+            f"reward_weights has {len(weights)} values, expected one for each of"
+            f" the {len(config.reward_funcs)} reward_funcs {list(config.reward_funcs)}"
+        )
+    if "soft_overlong_punishment_reward" in config.reward_funcs and not (
+        0 < config.soft_punish_cache < config.max_completion_length
+    ):
+        raise ValueError(
+            f"soft_punish_cache={config.soft_punish_cache} must lie between 0 and"
+            f" max_completion_length={config.max_completion_length} when"
+            " soft_overlong_punishment_reward is among the reward_funcs"
+        )
+    if config.conditioned_reward is not None:
+        check_choice(
+            "conditioned_reward", config.conditioned_reward, config.reward_funcs
+        )
+        others = [r for r in config.reward_funcs if r != config.conditioned_reward]
+        check_choice("condition_on", config.condition_on, others)
