@@ -11,7 +11,10 @@ from torch import Tensor
 
 from rlnotes.equations.advantages import group_relative_advantages
 from rlnotes.equations.objectives import policy_loss
+from rlnotes.machine.devices import best_device
+from rlnotes.machine.precision import bfloat16_pays, product_rates
 from rlnotes.machine.provenance import (
+    cpu_capability,
     cpu_model,
     describe_commit,
     num_threads,
@@ -32,7 +35,9 @@ def run_check() -> int:
         f"{'commit':<14}{commit['commit'][:12]}{' + changes' * bool(commit['dirty'])}"
     )
     print(f"{'device':<14}{device_name()}")
-    print(f"{'cpu':<14}{cpu_model()}, {num_threads()} threads")
+    capability = f"{cpu_model()}, {cpu_capability()}, {num_threads()} threads"
+    print(f"{'cpu':<14}{capability}")
+    print(f"{'products':<14}{precision_choice()}")
     print(f"{'model':<14}{embedded_model_state()}")
     folders = {"cache": cache_folder(), "runs": runs_folder()}
     for name, folder in folders.items():
@@ -80,6 +85,15 @@ def device_name() -> str:
     if torch.cuda.is_available():
         return f"cuda: {torch.cuda.get_device_name()}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def precision_choice() -> str:
+    """Measured GFLOP/s in both precisions, and what `bf16` becomes where left out."""
+    kind = best_device().type
+    rates = product_rates(kind)
+    measured = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+    chosen = "true" if bfloat16_pays(kind) else "false"
+    return f"{measured} GFLOP/s on {kind}: bf16={chosen} unless a config says"
 
 
 def embedded_model_state() -> str:

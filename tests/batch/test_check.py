@@ -16,7 +16,15 @@ def test_a_sound_installation_passes(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RLNOTES_RUNS", str(tmp_path / "runs"))
     assert run_check() == 0
     out = capsys.readouterr().out
-    for word in ("python", "torch", "device", "threads", "commit", "self-test     ok"):
+    for word in (
+        "python",
+        "torch",
+        "device",
+        "threads",
+        "products",
+        "commit",
+        "self-test     ok",
+    ):
         assert word in out
     assert "smollm2-135m not fetched yet: rlnotes fetch" in out
     assert str(tmp_path / "cache") in out and list(tmp_path.iterdir()) == []
