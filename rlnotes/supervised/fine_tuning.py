@@ -14,7 +14,7 @@ import torch
 
 from rlnotes.equations.validation import check_range
 from rlnotes.policies.policy import Policy
-from rlnotes.tasks.dataset_rows import quiet_datasets
+from rlnotes.tasks.dataset_reading import quiet_datasets
 
 
 def fine_tune(

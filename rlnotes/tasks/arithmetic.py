@@ -1,21 +1,13 @@
 """Sums and products of small numbers, for a pretrained model and for the toy."""
 
 import random
-import re
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from rlnotes.tasks.base import (
-    HELD_OUT_SHARE,
-    Task,
-    calculate,
-    check_sample,
-    draw,
-    last_number,
-    stable_hash,
-    verify_number,
-)
+from rlnotes.tasks.base import Task, calculate, last_number, verify_number
+from rlnotes.tasks.final_answers import answer_block
+from rlnotes.tasks.splits import SplitTasks, split_by_hash
 
 # The first salt with which every digit is held out with two or three partners, both
 # of 1…9 and of 0…9. Without it (or with most) one digit hardly occurs in training.
@@ -30,22 +22,15 @@ def _split_pairs(
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """(train, held-out) ordered pairs of operands; a pair and its mirror go together.
 
-    The unordered pairs are ranked by a hash of their text and the first quarter is
-    held out: the same on every machine and Python version, for every operator.
+    The same for every operator.
     """
     operands = range(low, high + 1)
-    unordered = [(a, b) for a, b in product(operands, operands) if a <= b]
-    ranked = sorted(unordered, key=lambda p: stable_hash(f"{_SALT}: {p[0]},{p[1]}"))
-    held_out = set(ranked[: round(HELD_OUT_SHARE * len(ranked))])
-    train: list[tuple[int, int]] = []
-    test: list[tuple[int, int]] = []
-    for a, b in product(operands, operands):
-        (test if (min(a, b), max(a, b)) in held_out else train).append((a, b))
-    return train, sorted(test, key=lambda pair: stable_hash(f"order {pair}"))
+    pairs = list(product(operands, operands))
+    return split_by_hash(pairs, lambda pair: f"{_SALT}: {min(pair)},{max(pair)}")
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Arithmetic(SplitTasks):
     """Chat questions such as "What is 7 * 8?" with operands from `low` to `high`.
 
     One-digit operands are 1…9: with 0 every product is 0 and every sum the other
@@ -57,16 +42,9 @@ class Arithmetic:
     low: int = 1
     high: int = 9
 
-    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
-        """`count` training tasks, distinct as far as the pool allows."""
-        check_sample(count, seed, step)
-        rng = random.Random(f"{self.name}/{seed}/{step}")
-        train, _ = _split_pairs(self.low, self.high)
-        return [self._task(*pair) for pair in draw(train, count, rng)]
-
-    def held_out(self) -> list[Task]:
-        """Both orders of every held-out pair, in a fixed random order."""
-        return [self._task(*pair) for pair in _split_pairs(self.low, self.high)[1]]
+    def questions(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """(train, held-out) pairs; both orders of every held-out pair."""
+        return _split_pairs(self.low, self.high)
 
     def verify(self, completion: str, task: Task) -> float:
         """1.0 if the last number of the completion is the answer, else 0.0."""
@@ -76,7 +54,8 @@ class Arithmetic:
         """The last number of the completion."""
         return last_number(completion)
 
-    def _task(self, a: int, b: int) -> Task:
+    def task(self, a: int, b: int) -> Task:
+        """The question for a, operator, b."""
         result = calculate(a, self.operator, b)
         return Task([{"role": "user", "content": self._ask(a, b)}], str(result))
 
@@ -85,8 +64,6 @@ class Arithmetic:
 
 
 _TEMPLATE = "Answer as <think>...</think> <answer>...</answer>"
-
-_ANSWER_BLOCK = re.compile(r"<answer>([^<]*)</answer>")
 
 
 @dataclass(frozen=True)
@@ -104,12 +81,11 @@ class TemplatedArithmetic(Arithmetic):
 
     def read_answer(self, completion: str, task: Task) -> str | None:
         """The last number in the only <answer> block; None without one."""
-        text = completion if isinstance(completion, str) else ""
-        blocks = _ANSWER_BLOCK.findall(text)
-        return last_number(blocks[0]) if len(blocks) == 1 else None
+        return last_number(answer_block(completion))
 
-    def _task(self, a: int, b: int) -> Task:
-        train, _ = _split_pairs(self.low, self.high)
+    def task(self, a: int, b: int) -> Task:
+        """The question behind one worked example."""
+        train, _ = self.questions()
         left, right = train[len(train) // 2]
         result = calculate(left, self.operator, right)
         thought = f"{left} {self.operator} {right} = {result}"
@@ -126,7 +102,7 @@ class TemplatedArithmetic(Arithmetic):
 
 
 @dataclass(frozen=True)
-class ScratchAddition:
+class ScratchAddition(Arithmetic):
     """Sums modulo 10 for a policy trained from scratch in seconds: "3+4=" → "..<7>;".
 
     Prompt `a+b=` with operands 0…9, answer (a + b) mod 10: always one digit. A
@@ -137,26 +113,9 @@ class ScratchAddition:
     """
 
     name: str = "scratch-addition"
+    operator: str = "+"
+    low: int = 0
     characters: str = "0123456789+=.<>"
-
-    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
-        """`count` training tasks, distinct as far as the pool allows."""
-        check_sample(count, seed, step)
-        rng = random.Random(f"{self.name}/{seed}/{step}")
-        train, _ = _split_pairs(0, 9)
-        return [self._task(*pair) for pair in draw(train, count, rng)]
-
-    def held_out(self) -> list[Task]:
-        """Both orders of every held-out pair, in a fixed random order."""
-        return [self._task(*pair) for pair in _split_pairs(0, 9)[1]]
-
-    def verify(self, completion: str, task: Task) -> float:
-        """1.0 if the last number of the completion is the answer, else 0.0."""
-        return verify_number(completion, task)
-
-    def read_answer(self, completion: str, task: Task) -> str | None:
-        """The last number of the completion."""
-        return last_number(completion)
 
     def demonstrations(
         self, rng: random.Random, *, noise: float = 1.0
@@ -183,5 +142,6 @@ class ScratchAddition:
         bracketed = rng.random() < 0.35 * habit
         return "." * dots + (f"<{digit}>;" if bracketed else f"{digit};")
 
-    def _task(self, a: int, b: int) -> Task:
+    def task(self, a: int, b: int) -> Task:
+        """The question `a+b=`."""
         return Task(f"{a}+{b}=", str((a + b) % 10))

@@ -5,19 +5,14 @@ machine, whatever was sampled before, so that a resumed run sees the same questi
 Held-out questions are never sampled; the split does not depend on the run's seed.
 """
 
-import hashlib
-import random
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 Prompt = str | list[dict[str, str]]
-Item = TypeVar("Item")
-
-HELD_OUT_SHARE = 0.25
 
 # A sign counts only where it cannot be a binary operator or a hyphen: "= -3" is −3,
 # "5-3" ends in 3. Thousands are groups of exactly three digits. Everything is
@@ -106,25 +101,3 @@ def verify_number(completion: object, task: Task) -> float:
 def calculate(a: int, operator: str, b: int) -> int:
     """a + b, a - b or a * b."""
     return {"+": a + b, "-": a - b, "*": a * b}[operator]
-
-
-def stable_hash(text: str) -> int:
-    """63-bit hash of a text, equal on every machine (unlike Python's `hash`)."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def draw(pool: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
-    """`count` items without repetition; past the pool's size, whole further rounds."""
-    drawn: list[Item] = []
-    while len(drawn) < count:
-        drawn += rng.sample(pool, min(len(pool), count - len(drawn)))
-    return drawn
-
-
-def check_sample(count: int, seed: int, step: int) -> None:
-    """Raise ValueError unless count ≥ 0 and all three are integers."""
-    for name, value in (("count", count), ("seed", seed), ("step", step)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{name}: expected an integer, got {value!r}")
-    if count < 0:
-        raise ValueError(f"count: expected 0 or more, got {count}")

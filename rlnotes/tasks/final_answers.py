@@ -21,13 +21,25 @@ def final_answer(text: str, template: str) -> str | None:
     "boxed": inside the last \\boxed{…}, or None if its brace is never closed. "r1": the
     only <answer> block, of that the box if it has one.
     """
-    if template == "r1":
-        blocks = _ANSWER_BLOCK.findall(text)
-        if len(blocks) != 1:
-            return None
-        boxed = _last_box(blocks[0])
-        return blocks[0].strip() if boxed is None else boxed
-    return _last_box(text[-_TAIL:])
+    if template != "r1":
+        return _last_box(text[-_TAIL:])
+    block = answer_block(text)
+    boxed = None if block is None else _last_box(block)
+    return block.strip() if block is not None and boxed is None else boxed
+
+
+def answer_block(text: object) -> str | None:
+    """What stands in the only <answer> block of a text; None without just one."""
+    blocks = _ANSWER_BLOCK.findall(text) if isinstance(text, str) else []
+    return blocks[0] if len(blocks) == 1 else None
+
+
+def reference_answer(text: str) -> str:
+    """The final answer of a solution (GSM8K: "…#### 42", MATH: "…\\boxed{42}…")."""
+    if "####" in text:
+        return text.rpartition("####")[2].strip()
+    found = final_answer(text, "boxed")
+    return text if found is None else found.strip()
 
 
 def _last_box(text: str) -> str | None:

@@ -6,13 +6,8 @@ from functools import cached_property, lru_cache
 from itertools import cycle, islice
 from typing import Any
 
-from rlnotes.tasks.base import (
-    Task,
-    check_sample,
-    is_number,
-    last_number,
-    stable_hash,
-)
+from rlnotes.tasks.base import Task, is_number, last_number
+from rlnotes.tasks.splits import check_sample, stable_hash
 
 # Scorers that call eval or sympy.parse_expr on the model's text: only an answer of this
 # form may reach them. None: no form is safe (powers can run for ever, or, for

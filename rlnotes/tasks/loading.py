@@ -9,8 +9,8 @@ from rlnotes.tasks.arithmetic import (
     TemplatedArithmetic,
 )
 from rlnotes.tasks.base import TaskSet
+from rlnotes.tasks.dataset_task import HUB_TASKS, load_dataset_task
 from rlnotes.tasks.gym import ReasoningGym
-from rlnotes.tasks.hub import HUB_TASKS, load_dataset_task
 from rlnotes.tasks.search import SEARCH_TASKS, AllSearchTasks
 
 _TASKS: dict[str, TaskSet] = {
@@ -32,8 +32,8 @@ def load_task(name: str, **options: Any) -> TaskSet:
     lab's "search" (3 numbers), "search-easy" (2), "search-hard" (4) and "search-all"
     (all three); "reasoning_gym/<dataset>", whose `options` are the dataset's own:
     load_task("reasoning_gym/chain_sum", min_terms=2); "gsm8k", "math", "hub/<id>" or
-    "file/<path>" (`rlnotes.tasks.hub`). Options may stand in the name, so that a YAML
-    file can give them: "reasoning_gym/countdown?min_numbers=3&max_numbers=3".
+    "file/<path>" (`rlnotes.tasks.dataset_task`). Options may stand in the name, so
+    that YAML can give them: "reasoning_gym/countdown?min_numbers=3&max_numbers=3".
     Raises ValueError on an unknown name or on options that the task does not have.
     """
     name, _, query = str(name).partition("?")

@@ -10,47 +10,32 @@ try with its result and the target, and then says `wait` or `answer`.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from rlnotes.tasks.base import (
-    HELD_OUT_SHARE,
-    Task,
-    check_sample,
-    draw,
-    stable_hash,
-)
+from rlnotes.tasks.base import Task
 from rlnotes.tasks.search_language import answered_operators, legal_tries, solves
+from rlnotes.tasks.splits import SplitTasks, check_sample, split_by_hash
 
 HELD_OUT_TASKS = 128
+Question = tuple[tuple[int, ...], int]  # numbers, target
 
 
 @cache
-def _split_questions(
-    count: int,
-) -> tuple[list[tuple[tuple[int, ...], int]], list[tuple[tuple[int, ...], int]]]:
-    """(train, held-out) pairs (numbers, target); all targets of numbers go together.
-
-    A quarter of the number tuples is held out, ranked by a hash of their text: the
-    same on every machine.
-    """
-    tuples = list(product(range(1, 10), repeat=count))
-    ranked = sorted(tuples, key=lambda numbers: stable_hash(f"search {numbers}"))
-    held_out = set(ranked[: round(HELD_OUT_SHARE * len(ranked))])
-    train: list[tuple[tuple[int, ...], int]] = []
-    test: list[tuple[tuple[int, ...], int]] = []
-    for numbers in tuples:
-        targets = sorted(set(legal_tries(numbers).values()))
-        pairs = [(numbers, target) for target in targets]
-        (test if numbers in held_out else train).extend(pairs)
-    return train, sorted(test, key=lambda pair: stable_hash(f"order {pair}"))
+def _split_questions(count: int) -> tuple[list[Question], list[Question]]:
+    """(train, held-out) questions; all targets of the same numbers go together."""
+    questions = [
+        (numbers, target)
+        for numbers in product(range(1, 10), repeat=count)
+        for target in sorted(set(legal_tries(numbers).values()))
+    ]
+    return split_by_hash(questions, lambda question: f"search {question[0]}")
 
 
 @dataclass(frozen=True)
-class SearchTask:
+class SearchTask(SplitTasks):
     """Countdown-like search over `count` one-digit numbers in a given order.
 
     A question is a pair of numbers and a target that some legal try reaches, uniform
@@ -60,18 +45,10 @@ class SearchTask:
     name: str
     count: int = 3
 
-    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
-        """`count` training tasks, distinct as far as the pool allows."""
-        check_sample(count, seed, step)
-        rng = random.Random(f"{self.name}/{seed}/{step}")
-        return [
-            self.task(*q) for q in draw(_split_questions(self.count)[0], count, rng)
-        ]
-
-    def held_out(self) -> list[Task]:
-        """At most 128 questions about numbers that training never shows."""
-        questions = _split_questions(self.count)[1][:HELD_OUT_TASKS]
-        return [self.task(*question) for question in questions]
+    def questions(self) -> tuple[list[Question], list[Question]]:
+        """(train, held out): at most 128 about numbers that training never shows."""
+        train, test = _split_questions(self.count)
+        return train, test[:HELD_OUT_TASKS]
 
     def task(self, numbers: Sequence[int], target: int) -> Task:
         """The question "make `target` from `numbers`".

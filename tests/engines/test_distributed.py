@@ -15,8 +15,8 @@ import torch
 
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.recording import RunRecorder, load_run
-from rlnotes.tasks.base import stable_hash
 from rlnotes.tasks.loading import load_task
+from rlnotes.tasks.splits import stable_hash
 from rlnotes.training.config import make_config
 
 pytestmark = pytest.mark.trl

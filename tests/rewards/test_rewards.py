@@ -12,7 +12,7 @@ import time
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rlnotes.equations.shaping import soft_overlong_punishment
@@ -111,7 +111,8 @@ def test_any_text_gets_a_score_in_the_unit_interval(reward, text) -> None:
     assert reward(completions=[text]) == [score] == reward(completions=[message(text)])
 
 
-BLOCK = r"(?:(?!</?(?:think|answer)>).)*?\S(?:(?!</?(?:think|answer)>).)*"
+NO_TAG = r"(?!</?(?:think|answer)>)"
+BLOCK = rf"(?:{NO_TAG}.)*?{NO_TAG}\S(?:{NO_TAG}.)*"
 R1 = re.compile(rf"\s*<think>{BLOCK}</think>\s*<answer>{BLOCK}</answer>\s*", re.DOTALL)
 pieces = st.sampled_from(
     ["<think>", "</think>", "<answer>", "</answer>", " ", "\n", "x"]
@@ -128,6 +129,7 @@ texts = st.one_of(
 )
 
 
+@example("<think><think></think><answer>x</answer>")
 @given(texts.map("".join))
 def test_r1_format_agrees_with_a_regular_expression(text) -> None:
     # quadratic on hostile text, hence not the implementation

@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.tasks import math_answers
 from rlnotes.tasks.base import Task
-from rlnotes.tasks.dataset_rows import reference_answer
-from rlnotes.tasks.final_answers import final_answer, plain_number
-from rlnotes.tasks.hub import DatasetTask
+from rlnotes.tasks.dataset_task import DatasetTask
+from rlnotes.tasks.final_answers import final_answer, plain_number, reference_answer
 from rlnotes.tasks.loading import load_task
 from rlnotes.tasks.math_answers import equal_answers
 

@@ -195,6 +195,20 @@ EXPECTED_PAIRS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "prompts"),
+    [
+        ("addition", ["What is 7 + 2?", "What is 4 + 6?", "What is 1 + 4?"]),
+        ("scratch-addition", ["7+2=", "4+6=", "1+4=", "0+9="]),
+        ("search", ["make 5 from 7 4 6 :", "make 70 from 8 9 2 :"]),
+    ],
+)
+def test_the_first_held_out_questions_are_fixed_for_good(name, prompts) -> None:
+    tasks = load_task(name).held_out()[: len(prompts)]
+    found = [t.prompt if isinstance(t.prompt, str) else t.prompt[0] for t in tasks]
+    assert [x if isinstance(x, str) else x["content"] for x in found] == prompts
+
+
 @pytest.mark.parametrize("name", ["addition", "scratch-addition"])
 def test_every_digit_is_held_out_about_equally_often(name) -> None:
     digits = [digit for task in load_task(name).held_out() for digit in operands(task)]

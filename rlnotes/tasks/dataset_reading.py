@@ -1,19 +1,18 @@
-"""ROWS of a Hugging Face dataset or a local file: questions and their final answers."""
+"""ROWS of a Hugging Face dataset or a local file: questions and their answers."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlnotes.equations.validation import check_choice, check_range
 from rlnotes.machine.hub import cache_alone_if_unreachable
-from rlnotes.tasks.final_answers import final_answer, plain_number
+from rlnotes.tasks.final_answers import plain_number, reference_answer
 
-Rows = tuple[tuple[str, str], ...]  # (question, answer)
 BUILDERS = {
     ".json": "json",
     ".jsonl": "json",
@@ -54,8 +53,16 @@ class DatasetOptions:
                 raise ValueError(f"{field.name}: expected a text, got {value!r}")
 
 
-def read_rows(options: DatasetOptions, split: str) -> Rows:
-    """(question, answer column as text) of one split."""
+class Row(NamedTuple):
+    """A question, its final answer, and the text of the column that ends in it."""
+
+    question: str
+    answer: str
+    solution: str
+
+
+def read_rows(options: DatasetOptions, split: str) -> list[Row]:
+    """The rows of one split, whatever can be read in them."""
     dataset = _load_split(options, split)
     columns = (options.question_column, options.answer_column)
     for option, column in zip(("question", "answer"), columns, strict=True):
@@ -64,8 +71,8 @@ def read_rows(options: DatasetOptions, split: str) -> Rows:
                 f"{option}_column: {options.path} has no column {column!r}, it has"
                 f" {dataset.column_names}"
             )
-    pairs = zip(*(dataset[column] for column in columns), strict=True)
-    return tuple((_text(question), _text(answer)) for question, answer in pairs)
+    texts = (map(_text, dataset[column]) for column in columns)
+    return [Row(q, reference_answer(a), a) for q, a in zip(*texts, strict=True)]
 
 
 def _load_split(options: DatasetOptions, split: str) -> Any:
@@ -124,28 +131,24 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def reference_answer(text: str) -> str:
-    """The final answer of a solution (GSM8K: "…#### 42", MATH: "…\\boxed{42}…")."""
-    if "####" in text:
-        return text.rpartition("####")[2].strip()
-    found = final_answer(text, "boxed")
-    return text if found is None else found.strip()
+def fitting_verifier(rows: Sequence[Row]) -> str:
+    """ "number" if every answer is one, else "math"."""
+    answers = [row.answer for row in rows if row.answer]
+    return "number" if all(map(plain_number, answers)) else "math"
 
 
 def readable_rows(
-    options: DatasetOptions, split: str, rows: Rows, verifier: str
-) -> Rows:
-    """Distinct questions with final answers; a warning counts what is left out."""
-    read = [(question, reference_answer(answer)) for question, answer in rows]
-    if verifier == "number":
-        read = [(question, plain_number(answer) or "") for question, answer in read]
-    kept = {question: answer for question, answer in read if question and answer}
-    bad = [i for i, (question, answer) in enumerate(read) if not (question and answer)]
-    if not kept:
-        kind = " as a number" if verifier == "number" else ""
+    options: DatasetOptions, split: str, rows: Sequence[Row], verifier: str
+) -> list[tuple[str, str]]:
+    """Distinct (question, answer) pairs; a warning counts the rows left out."""
+    numbers = verifier == "number"
+    pairs = [(q, plain_number(a) or "" if numbers else a) for q, a, _ in rows]
+    bad = [index for index, pair in enumerate(pairs) if not all(pair)]
+    if len(bad) == len(pairs):
+        kind = " as a number" if numbers else ""
         raise ValueError(
             f"answer_column: no answer in {options.answer_column!r} of {options.path}"
-            f" can be read{kind}; the first is {rows[0][1][:80]!r}"
+            f" can be read{kind}; the first is {rows[0].solution[:80]!r}"
         )
     if bad:
         warnings.warn(
@@ -153,4 +156,4 @@ def readable_rows(
             f" question or no answer that can be read (row {bad[0]} first): left out",
             stacklevel=3,
         )
-    return tuple(kept.items())
+    return list(dict(pair for pair in pairs if all(pair)).items())

@@ -11,31 +11,24 @@ for the final answer in a box, or with `template="r1"` in R1-Zero's tags.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rlnotes.equations.validation import check_choice
-from rlnotes.tasks.base import (
-    Prompt,
-    Task,
-    check_sample,
-    draw,
-    last_number,
-    stable_hash,
-)
-from rlnotes.tasks.dataset_rows import (
+from rlnotes.tasks.base import Prompt, Task, last_number
+from rlnotes.tasks.dataset_reading import (
     BUILDERS,
     DatasetOptions,
-    Rows,
+    fitting_verifier,
     read_rows,
     readable_rows,
-    reference_answer,
 )
 from rlnotes.tasks.final_answers import final_answer, plain_number, without_spaces
 from rlnotes.tasks.math_answers import check_installed, equal_answers
+from rlnotes.tasks.splits import SplitTasks, ranked
+
+Rows = tuple[tuple[str, str], ...]  # (question, answer)
 
 _BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 # DeepSeek-R1 (2501.12948), Table 1: the structure alone, nothing on how to reason.
@@ -60,7 +53,7 @@ HUB_TASKS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class DatasetTask:
+class DatasetTask(SplitTasks):
     """A dataset's questions as a task set; made by `load_dataset_task`."""
 
     name: str
@@ -69,15 +62,9 @@ class DatasetTask:
     template: str
     verifier: str
 
-    def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
-        """`count` training tasks, distinct as far as the dataset allows."""
-        check_sample(count, seed, step)
-        rng = random.Random(f"{self.name}/{seed}/{step}")
-        return [self._task(*row) for row in draw(self.train, count, rng)]
-
-    def held_out(self) -> list[Task]:
-        """The fixed held-out tasks in a fixed random order."""
-        return [self._task(*row) for row in self.test]
+    def questions(self) -> tuple[Rows, Rows]:
+        """(train, held out) pairs of a question and its answer."""
+        return self.train, self.test
 
     def verify(self, completion: str, task: Task) -> float:
         """1.0 if the final answer of the completion is the task's, else 0.0."""
@@ -103,7 +90,8 @@ class DatasetTask:
             return plain_number(found)
         return last_number(text) if self.template == "boxed" else None
 
-    def _task(self, question: str, answer: str) -> Task:
+    def task(self, question: str, answer: str) -> Task:
+        """The question in the template's prompt."""
         return Task(self._prompt(question), answer, {"question": question})
 
     def _prompt(self, question: str) -> Prompt:
@@ -120,24 +108,39 @@ def load_dataset_task(name: str, **options: Any) -> DatasetTask:
     does not give the dataset; ImportError without datasets or math-verify.
     """
     chosen = _options(name, options)
-    if chosen.verifier == "math":
+    splits = [split for split in (chosen.split, chosen.test_split) if split]
+    read = {split: read_rows(chosen, split) for split in splits}
+    verifier = chosen.verifier or fitting_verifier(read[chosen.split])
+    if verifier == "math":
         check_installed(name)
-    rows = read_rows(chosen, chosen.split)
-    verifier = chosen.verifier or _fitting_verifier(name, rows)
-    rows = readable_rows(chosen, chosen.split, rows, verifier)
-    if chosen.test_split is None:
-        train, test = _set_apart(rows, chosen.held_out)
-    else:
-        test = read_rows(chosen, chosen.test_split)
-        test = _in_fixed_order(readable_rows(chosen, chosen.test_split, test, verifier))
-        test = test[: chosen.held_out]
-        asked = {question for question, _ in test}
-        train = tuple(row for row in rows if row[0] not in asked)
+    kept = {}
+    for split, rows in read.items():
+        kept[split] = readable_rows(chosen, split, rows, verifier)
+    train, test = _train_and_test(chosen, kept)
     if not train:
         raise ValueError(f"{name}: no question is left beside the held-out ones")
     return DatasetTask(
         _full_name(name, options), train, test, chosen.template, verifier
     )
+
+
+def _train_and_test(
+    options: DatasetOptions, kept: dict[str, list[tuple[str, str]]]
+) -> tuple[Rows, Rows]:
+    """The held-out questions and those that are none of them, hash by hash.
+
+    From a test split, or at most a quarter, chosen by the questions' texts.
+    """
+    train = kept[options.split]
+    if options.test_split is None:
+        candidates = train = ranked(train, lambda row: row[0])
+        count = min(options.held_out, max(1, len(train) // 4))
+    else:
+        candidates = ranked(kept[options.test_split], lambda row: row[0])
+        count = options.held_out
+    test = candidates[:count]
+    asked = {question for question, _ in test}
+    return tuple(row for row in train if row[0] not in asked), tuple(test)
 
 
 def _options(name: str, options: dict[str, Any]) -> DatasetOptions:
@@ -161,24 +164,3 @@ def _full_name(name: str, options: dict[str, Any]) -> str:
     """The name with its options: what `load_task` finds it by again."""
     words = "&".join(f"{key}={value}" for key, value in sorted(options.items()))
     return f"{name}?{words}" if words else name
-
-
-def _fitting_verifier(name: str, rows: Rows) -> str:
-    """ "number" if every answer is one, else "math"."""
-    answers = [reference_answer(answer) for _, answer in rows]
-    if all(plain_number(answer) for answer in answers if answer):
-        return "number"
-    check_installed(name)
-    return "math"
-
-
-def _in_fixed_order(rows: Iterable[tuple[str, str]]) -> Rows:
-    """Ranked by a hash of the question: the same order on every machine."""
-    return tuple(sorted(rows, key=lambda row: stable_hash(row[0])))
-
-
-def _set_apart(rows: Rows, held_out: int) -> tuple[Rows, Rows]:
-    """(train, held out): at most a quarter, chosen by the questions' texts."""
-    ranked = _in_fixed_order(rows)
-    count = min(held_out, max(1, len(ranked) // 4))
-    return ranked[count:], ranked[:count]
