@@ -9,12 +9,14 @@ The head sees completion tokens alone.
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from rlnotes.equations.fused import fused_logps, plain_head_weight
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.rollouts import Rollouts
 
@@ -79,54 +81,99 @@ def bucketed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
     Prompt and completion side by side, padded on the right, where causal attention
     never looks; the rows are sorted by length and go through in four batches.
     """
-    size, device = rollouts.num_generations, rollouts.prompt_ids.device
-    prompts = rollouts.prompt_mask.sum(1).repeat_interleave(size).tolist()
-    lengths = rollouts.completion_mask.sum(1).tolist()
-    starts = [0, *itertools.accumulate(lengths)]
-    fed = [prompt + n - 1 for prompt, n in zip(prompts, lengths, strict=True)]
-    # row by row on a GPU, each slice would be a transfer of its own
-    prompt_ids, completion_ids = (
-        rollouts.prompt_ids.cpu(),
-        rollouts.completion_ids.cpu(),
-    )
-    order = torch.tensor(fed).argsort(stable=True)
+    size, lengths = rollouts.num_generations, rollouts.lengths.cpu()
+    prompts, completions = _unpadded(rollouts)
+    totals = lengths + rollouts.prompt_mask.sum(1).cpu().repeat_interleave(size)
+    order = totals.argsort(stable=True)
     parts: list[Tensor] = []
-    places: list[int] = []
-    for rows in order.chunk(_BUCKETS):
-        chosen = rows.tolist()
-        ids = torch.zeros(len(chosen), max(fed[row] for row in chosen)).long()
-        predictors: list[int] = []
-        for i, row in enumerate(chosen):
-            prompt, n = prompts[row], lengths[row]
-            full = prompt_ids[row // size]
-            ids[i, :prompt] = full[len(full) - prompt :]
-            ids[i, prompt : fed[row]] = completion_ids[row, : max(n - 1, 0)]
-            first = i * ids.shape[1] + prompt - 1
-            predictors += range(first, first + n)
-            places += range(starts[row], starts[row] + n)
-        hidden = backbone(input_ids=ids.to(device), use_cache=False).last_hidden_state
-        parts.append(_rows(hidden, torch.tensor(predictors, device=device)))
-    return torch.cat(parts)[torch.tensor(places, device=device).argsort()]
+    for chosen in order.chunk(_BUCKETS):
+        rows = _lay_out([(prompts[i // size], [completions[i]]) for i in chosen])
+        rows = rows.to(rollouts.prompt_ids.device)
+        hidden = backbone(input_ids=rows.ids, use_cache=False).last_hidden_state
+        parts.append(_states(hidden, rows.predictors))
+    # each token stands at its row's rank by length: back to row-major order
+    places = order.argsort().repeat_interleave(lengths).argsort(stable=True)
+    return torch.cat(parts)[places.argsort().to(rollouts.prompt_ids.device)]
 
 
 def packed_hidden_states(backbone: Any, rollouts: Rollouts) -> Tensor:
-    """`completion_hidden_states` from packed rows.
+    """`completion_hidden_states` from packed rows: prompt | o_1 | … | o_G.
 
     The first token of all G completions is predicted by one and the same state, the
     prompt's last, so it is computed once and gathered G times.
     """
-    plan = _pack(rollouts)
+    size = rollouts.num_generations
+    prompts, completions = _unpadded(rollouts)
+    groups = [completions[i : i + size] for i in range(0, len(completions), size)]
+    rows = _lay_out(list(zip(prompts, groups, strict=True)))
+    rows = rows.to(rollouts.prompt_ids.device)
     hidden = backbone(
-        input_ids=plan.ids,
-        attention_mask=plan.attention,
-        position_ids=plan.positions,
+        input_ids=rows.ids,
+        attention_mask=_block_attention(rows.segments),
+        position_ids=rows.positions,
         use_cache=False,
     ).last_hidden_state
-    return _rows(hidden, plan.predictors)
+    return _states(hidden, rows.predictors)
 
 
-def _rows(hidden: Tensor, index: Tensor) -> Tensor:
-    """States (M, H) out of (rows, S, H).
+class _Rows(NamedTuple):
+    """What is fed in: ids, positions in the text, and segments, each (R, S).
+
+    Segments: 0 the prompt, i the i-th completion behind it, −1 padding. predictors:
+    (M,) the places, out of R·S, whose states predict the completion tokens.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    segments: Tensor
+    predictors: Tensor
+
+    def to(self, device: torch.device) -> _Rows:
+        return _Rows(*(part.to(device) for part in self))
+
+
+def _lay_out(rows: Sequence[tuple[list[int], list[list[int]]]]) -> _Rows:
+    """A prompt and its completions a row, each completion without its final token.
+
+    The final token of a completion predicts nothing, so it is never fed in.
+    """
+    ids, positions, segments, predictors = [], [], [], []
+    width = max(len(p) + sum(len(c[:-1]) for c in group) for p, group in rows)
+    for number, (prompt, group) in enumerate(rows):
+        row, places, parts = [*prompt], [*range(len(prompt))], [0] * len(prompt)
+        for index, completion in enumerate(group, 1):
+            fed = completion[:-1]
+            if completion:
+                own = range(len(row), len(row) + len(fed))
+                states = [len(prompt) - 1, *own]
+                predictors += [number * width + state for state in states]
+            row += fed
+            places += range(len(prompt), len(prompt) + len(fed))
+            parts += [index] * len(fed)
+        ids.append(torch.tensor(row))
+        positions.append(torch.tensor(places))
+        segments.append(torch.tensor(parts))
+    return _Rows(
+        pad_sequence(ids, batch_first=True),
+        pad_sequence(positions, batch_first=True),
+        pad_sequence(segments, batch_first=True, padding_value=-1),
+        torch.tensor(predictors, dtype=torch.long),
+    )
+
+
+def _unpadded(rollouts: Rollouts) -> tuple[list[list[int]], list[list[int]]]:
+    """Ids of each prompt and of each completion: one transfer, not one a row."""
+    prompts = zip(
+        rollouts.prompt_ids.tolist(), rollouts.prompt_mask.sum(1).tolist(), strict=True
+    )
+    completions = zip(
+        rollouts.completion_ids.tolist(), rollouts.lengths.tolist(), strict=True
+    )
+    return [row[len(row) - n :] for row, n in prompts], [r[:n] for r, n in completions]
+
+
+def _states(hidden: Tensor, index: Tensor) -> Tensor:
+    """States (M, H) out of (R, S, H).
 
     `index_select`, not brackets: several tokens are predicted by one state, and the
     brackets' backward adds their gradients from several threads in any order.
@@ -134,76 +181,27 @@ def _rows(hidden: Tensor, index: Tensor) -> Tensor:
     return hidden.flatten(0, 1).index_select(0, index)
 
 
-class _Plan:
-    """Packed ids and positions (P, S), attention (P, 1, S, S), predictors (M,)."""
-
-    def __init__(
-        self, ids: Tensor, positions: Tensor, attention: Tensor, predictors: Tensor
-    ):
-        self.ids, self.positions = ids, positions
-        self.attention, self.predictors = attention, predictors
-
-
-def _pack(rollouts: Rollouts) -> _Plan:
-    """Lay out one row per prompt: prompt | o_1 | … | o_G, final tokens left out.
-
-    The final token of a completion predicts nothing, so it is never fed in.
-    """
-    size, device = rollouts.num_generations, rollouts.prompt_ids.device
-    prompt_lengths = rollouts.prompt_mask.sum(1).tolist()
-    lengths = rollouts.completion_mask.sum(1).tolist()
-    fed = [max(n - 1, 0) for n in lengths]
-    rows = range(len(prompt_lengths))
-    widths = [prompt_lengths[p] + sum(fed[p * size : (p + 1) * size]) for p in rows]
-    shape = (len(prompt_lengths), max(widths))
-    ids = torch.zeros(shape, dtype=torch.long)
-    positions = torch.zeros(shape, dtype=torch.long)
-    segment = torch.full(shape, -1)  # -1 padding, 0 prompt, i + 1 completion i
-    predictors = []
-    prompt_ids, completion_ids = (
-        rollouts.prompt_ids.cpu(),
-        rollouts.completion_ids.cpu(),
-    )
-    for p in rows:
-        cursor = prompt_lengths[p]
-        ids[p, :cursor] = prompt_ids[p, prompt_ids.shape[1] - cursor :]
-        positions[p, :cursor] = torch.arange(cursor)
-        segment[p, :cursor] = 0
-        last = p * shape[1] + cursor - 1
-        for i in range(size):
-            row = p * size + i
-            n = fed[row]
-            ids[p, cursor : cursor + n] = completion_ids[row, :n]
-            positions[p, cursor : cursor + n] = prompt_lengths[p] + torch.arange(n)
-            segment[p, cursor : cursor + n] = i + 1
-            start = p * shape[1] + cursor
-            if lengths[row]:
-                predictors += [last, *range(start, start + n)]
-            cursor += n
-    attention = _block_attention(segment)
-    index = torch.tensor(predictors, dtype=torch.long, device=device)
-    return _Plan(ids.to(device), positions.to(device), attention.to(device), index)
-
-
-def _block_attention(segment: Tensor) -> Tensor:
+def _block_attention(segments: Tensor) -> Tensor:
     """Causal within the prompt and within each completion; completions see the prompt.
 
     (P, 1, S, S) bool, true = may attend. A padding slot attends to itself: a softmax
     over nothing would be NaN.
     """
-    width = segment.shape[1]
-    causal = torch.ones(width, width, dtype=torch.bool).tril()
-    query, key = segment[:, :, None], segment[:, None, :]
+    slots = torch.arange(segments.shape[1], device=segments.device)
+    query, key = segments[:, :, None], segments[:, None, :]
+    causal, itself = slots[:, None] >= slots, slots[:, None] == slots
     allowed = causal & ((key == query) | (key == 0)) & (query >= 0)
-    return (allowed | torch.eye(width, dtype=torch.bool))[:, None]
+    return (allowed | itself)[:, None]
 
 
 def packed_logps(
     policy: Policy, rollouts: Rollouts, *, temperature: float = 1.0
 ) -> Tensor:
-    """`per_token_logps` with little padding and a chunked head; no gradient."""
-    from rlnotes.equations.fused import fused_logps, plain_head_weight
+    """`per_token_logps` with little padding and a chunked head; no gradient.
 
+    Groups are packed behind their prompt where that pays; elsewhere, whatever the name
+    says, plain rows of like length go together (`completion_hidden_states`).
+    """
     with torch.no_grad():
         hidden = completion_hidden_states(policy.model.base_model, rollouts)
         mask = rollouts.completion_mask.bool()

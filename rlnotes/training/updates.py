@@ -50,7 +50,7 @@ def update_once(learner: Learner, batch: Batch) -> dict[str, float]:
     groups = len(batch.rollouts) // size
     micro = (config.per_device_train_batch_size or len(batch.rollouts)) // size
     losses, value_losses = [], []
-    order = forward_order(batch, groups) if micro < groups else list(range(groups))
+    order = forward_order(batch, weights) if micro < groups else list(range(groups))
     logps = torch.full_like(batch.rollouts.per_token_logps, torch.nan)
     for start in range(0, groups, micro):
         chosen = order[start : start + micro]
@@ -69,16 +69,24 @@ def update_once(learner: Learner, batch: Batch) -> dict[str, float]:
     return stats | ratio_statistics(batch, logps, config)
 
 
-def forward_order(batch: Batch, groups: int) -> list[int]:
+def idle_tokens(batch: Batch, weights: Tensor) -> Tensor:
+    """Where the policy term has no gradient at all, (N, T): Â = 0 or weight 0."""
+    advantages = batch.advantages
+    if advantages.dim() == 1:
+        advantages = advantages[:, None]
+    return (advantages == 0) | (weights == 0)
+
+
+def forward_order(batch: Batch, weights: Tensor) -> list[int]:
     """Groups in the order of their forward passes: like with like.
 
-    The packed rows of one pass are padded to the longest, and a pass whose every
-    advantage is zero is skipped: groups are sorted by whether they are idle, then by
-    their number of tokens. The gradient is a sum, so the order only rounds it.
+    The packed rows of one pass are padded to the longest, and a pass whose every token
+    is idle is skipped: groups are sorted by whether they are idle, then by their
+    number of tokens. The gradient is a sum, so the order only rounds it.
     """
+    groups = len(batch.rollouts.tasks)
     tokens = batch.rollouts.lengths.view(groups, -1).sum(1).tolist()
-    advantages = batch.advantages.reshape(groups, -1)
-    idle = (advantages == 0).all(1).tolist()
+    idle = idle_tokens(batch, weights).view(groups, -1).all(1).tolist()
     return sorted(range(groups), key=lambda group: (idle[group], tokens[group]))
 
 
@@ -139,7 +147,7 @@ class TokenObjective:
         old, ref = batch.old_per_token_logps, batch.ref_per_token_logps
         self.old = None if old is None else old[self.mask]
         self.ref = None if ref is None else ref[self.mask]
-        self.idle = (self.advantages == 0) | (self.weights == 0)
+        self.idle = idle_tokens(batch, weights)[self.mask]
 
     def __call__(self, logps: Tensor, index: Tensor) -> Tensor:
         """Weighted losses (m,) of the tokens `index`; each stands for itself."""

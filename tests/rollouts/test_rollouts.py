@@ -300,7 +300,7 @@ def test_bfloat16_rollouts_record_what_the_plain_forward_says(policy, prompts):
 
 def test_the_gradient_of_a_shared_state_does_not_depend_on_threads():
     """Several threads that add to one row in any order would change its last bits."""
-    from rlnotes.rollouts.scoring import _rows
+    from rlnotes.rollouts.scoring import _states
 
     torch.manual_seed(0)
     hidden, slopes = torch.randn(2, 480, 576), torch.randn(1100, 576)
@@ -312,7 +312,7 @@ def test_the_gradient_of_a_shared_state_does_not_depend_on_threads():
         torch.set_num_threads(threads)
         try:
             states = hidden.clone().requires_grad_()
-            _rows(states, index).backward(slopes)
+            _states(states, index).backward(slopes)
             return states.grad
         finally:
             torch.set_num_threads(before)

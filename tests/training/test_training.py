@@ -201,7 +201,10 @@ def test_groups_go_forward_by_length_and_the_idle_ones_last(task):
     for group, count in enumerate(tokens):
         mask[4 * group, :count] = 1
     batch.rollouts.completion_mask = mask
-    assert forward_order(batch, 6) == [4, 2, 1, 5, 3, 0]
+    weights = torch.ones(24, 12)
+    assert forward_order(batch, weights) == [4, 2, 1, 5, 3, 0]
+    weights[16:20] = 0  # group 4: no token of it is weighed
+    assert forward_order(batch, weights) == [2, 1, 5, 4, 3, 0]
 
 
 @pytest.mark.parametrize("bf16", [False, True])
