@@ -150,7 +150,11 @@ class Stages:
 def held_out_responses(
     policy: rl.Policy, task_name: str, *, num_generations: int
 ) -> list[Response]:
-    """Responses at temperature 1 to the fixed held-out questions, the same seed."""
+    """Responses at temperature 1 to the fixed held-out questions, the same seed.
+
+    64 questions at a time, and data/experiments is recorded so: `sample_held_out`,
+    which draws them in one batch, would draw other responses.
+    """
     task_set = rl.load_task(task_name)
     return sample_responses(
         policy,

@@ -26,8 +26,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "Rollouts",
         "encode_prompts",
         "generate_rollouts",
-        "sample_informative",
     ),
+    "rollouts.dynamic_sampling": ("sample_informative",),
     "equations.masking": ("completion_mask_from_ids", "masked_mean", "masked_var"),
     # rewards
     "rewards.rewards": (

@@ -28,7 +28,8 @@ from rlnotes.engines.trl_sharding import correct_fsdp, drop_idle_gradients
 from rlnotes.equations.shaping import informative_groups, overlong_filter
 from rlnotes.policies.policy import Policy
 from rlnotes.rewards.rewards import get_accuracy_reward
-from rlnotes.rollouts.rollouts import Rollouts, sample_informative
+from rlnotes.rollouts.dynamic_sampling import sample_informative
+from rlnotes.rollouts.rollouts import Rollouts
 from rlnotes.tasks.base import TaskSet
 from rlnotes.training.batches import Batch, group_advantages, paid_rewards, score
 from rlnotes.training.config import Config

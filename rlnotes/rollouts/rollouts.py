@@ -1,26 +1,26 @@
 """ROLLOUTS: G completions for each prompt, with everything the objective needs.
 
-The prompt is read once and its key-value cache shared out to its group; rows that have
-ended leave the batch; a token is drawn by inverting the cumulative distribution, one
-uniform number a row instead of vocabulary-sized noise.
+The prompt is read once and its key-value cache shared out to its group. `growing` and
+`static` decode from there; `sampling` draws a token by inverting the cumulative
+distribution, one uniform number a row instead of vocabulary-sized noise.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from rlnotes.equations.masking import completion_mask_from_ids
 from rlnotes.equations.validation import check_choice, check_range
 from rlnotes.policies.policy import Policy
-from rlnotes.rollouts.kv_cache import share_with_group
-from rlnotes.rollouts.sampling import draw_tokens
-from rlnotes.rollouts.static import StaticStep, static_columns
+from rlnotes.rollouts.growing import growing_columns
+from rlnotes.rollouts.static import static_columns
 from rlnotes.tasks.base import Task
 
 
@@ -69,14 +69,10 @@ class Rollouts:
         return dataclasses.replace(
             self,
             tasks=[self.tasks[i] for i in index.tolist()],
-            prompt_ids=self.prompt_ids[index],
-            prompt_mask=self.prompt_mask[index],
-            completion_ids=self.completion_ids[rows],
-            completion_mask=self.completion_mask[rows],
-            per_token_logps=self.per_token_logps[rows],
-            entropies=self.entropies[rows],
-            truncated=self.truncated[rows],
             texts=[self.texts[i] for i in rows.tolist()],
+            truncated=self.truncated[rows],
+            **{name: getattr(self, name)[index] for name in _OF_PROMPTS},
+            **{name: getattr(self, name)[rows] for name in _OF_TOKENS},
         )
 
     @staticmethod
@@ -87,34 +83,23 @@ class Rollouts:
             raise ValueError(f"parts must share num_generations, got {sizes}")
         if len(parts) == 1:
             return parts[0]
-        left = {name: _pad_and_cat(parts, name, left=True) for name in _LEFT}
-        right = {name: _pad_and_cat(parts, name, left=False) for name in _RIGHT}
         return Rollouts(
             tasks=[task for part in parts for task in part.tasks],
-            truncated=torch.cat([part.truncated for part in parts]),
             texts=[text for part in parts for text in part.texts],
+            truncated=torch.cat([part.truncated for part in parts]),
             num_generations=parts[0].num_generations,
-            **left,
-            **right,
+            **{name: _joined(parts, name, "left") for name in _OF_PROMPTS},
+            **{name: _joined(parts, name, "right") for name in _OF_TOKENS},
         )
 
 
-# Ended rows leave the batch when an eighth of it has ended: leaving costs a copy of the
-# cache, staying a decoded token that nobody reads.
-_CROWDED = 7 / 8
-_LEFT = ("prompt_ids", "prompt_mask")
-_RIGHT = ("completion_ids", "completion_mask", "per_token_logps", "entropies")
+_OF_PROMPTS = ("prompt_ids", "prompt_mask")
+_OF_TOKENS = ("completion_ids", "completion_mask", "per_token_logps", "entropies")
 
 
-def _pad_and_cat(parts: Sequence[Rollouts], name: str, *, left: bool) -> Tensor:
-    tensors = [getattr(part, name) for part in parts]
-    width = max(tensor.shape[1] for tensor in tensors)
-    padded = []
-    for tensor in tensors:
-        missing = width - tensor.shape[1]
-        pad = (missing, 0) if left else (0, missing)
-        padded.append(torch.nn.functional.pad(tensor, pad))
-    return torch.cat(padded)
+def _joined(parts: Sequence[Rollouts], name: str, padding_side: str) -> Tensor:
+    rows = [row for part in parts for row in getattr(part, name)]
+    return pad_sequence(rows, batch_first=True, padding_side=padding_side)
 
 
 def encode_prompts(policy: Policy, prompts: Sequence[Any]) -> tuple[Tensor, Tensor]:
@@ -142,10 +127,8 @@ def encode_prompts(policy: Policy, prompts: Sequence[Any]) -> tuple[Tensor, Tens
         padding_side="left",
         add_special_tokens=special,
         return_token_type_ids=False,
-    )
-    return encoded["input_ids"].to(policy.device), encoded["attention_mask"].to(
-        policy.device
-    )
+    ).to(policy.device)
+    return encoded["input_ids"], encoded["attention_mask"]
 
 
 @torch.no_grad()
@@ -170,22 +153,23 @@ def generate_rollouts(
     check_range("max_completion_length", max_completion_length, low=1)
     check_range("temperature", temperature, low=0)
     prompt_ids, prompt_mask = encode_prompts(policy, [task.prompt for task in tasks])
-    steps = _decode(
+    eos = torch.tensor(policy.eos_token_ids, device=policy.device)
+    cache, logits = _prefill(policy.model, prompt_ids, prompt_mask, num_generations)
+    decode = growing_columns if cache_implementation is None else static_columns
+    columns = decode(
         policy.model,
-        prompt_ids,
-        prompt_mask,
-        num_generations,
-        max_completion_length,
-        temperature,
-        torch.tensor(policy.eos_token_ids, device=policy.device),
-        generator,
-        static=cache_implementation == "static",
+        cache,
+        prompt_mask.repeat_interleave(num_generations, 0),
+        logits,
+        room=max_completion_length,
+        temperature=temperature,
+        eos=eos,
+        generator=generator,
     )
     ids, logps, entropies = (
-        torch.stack(column, 1) for column in zip(*steps, strict=True)
+        torch.stack(part, 1) for part in zip(*columns, strict=True)
     )
     mask = completion_mask_from_ids(ids, policy.eos_token_ids)
-    is_eos = torch.isin(ids, torch.tensor(policy.eos_token_ids, device=ids.device))
     texts = policy.tokenizer.batch_decode(
         [row[:n] for row, n in zip(ids.tolist(), mask.sum(1).tolist(), strict=True)],
         skip_special_tokens=True,
@@ -198,26 +182,16 @@ def generate_rollouts(
         completion_mask=mask,
         per_token_logps=logps * mask,
         entropies=entropies * mask,
-        truncated=~is_eos.any(1),
+        truncated=~torch.isin(ids, eos).any(1),
         texts=texts,
         num_generations=num_generations,
     )
 
 
-def _decode(
-    model: Any,
-    prompt_ids: Tensor,
-    prompt_mask: Tensor,
-    num_generations: int,
-    max_completion_length: int,
-    temperature: float,
-    eos: Tensor,
-    generator: torch.Generator | None,
-    *,
-    static: bool,
-) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Columns (ids, log-probs, entropies), each (N,), until every row has ended."""
-    total = prompt_ids.shape[0] * num_generations
+def _prefill(
+    model: Any, prompt_ids: Tensor, prompt_mask: Tensor, num_generations: int
+) -> tuple[Any, Tensor]:
+    """The cache of every completion, and the logits (N, V) of its first token."""
     out = model(
         input_ids=prompt_ids,
         attention_mask=prompt_mask,
@@ -225,109 +199,9 @@ def _decode(
         use_cache=True,
         # an index, not the number 1: a slice would leave the batch strided, and the
         # head would be multiplied, and copied, once a row
-        logits_to_keep=torch.tensor([prompt_ids.shape[1] - 1], device=eos.device),
+        logits_to_keep=torch.tensor(
+            [prompt_ids.shape[1] - 1], device=prompt_ids.device
+        ),
     )
-    logits = out.logits[:, -1].repeat_interleave(num_generations, 0).float()
-    mask = prompt_mask.repeat_interleave(num_generations, 0)
-    if static:
-        cache, room = out.past_key_values, max_completion_length
-        cache.batch_repeat_interleave(num_generations)
-        step = StaticStep(model, cache, mask, room, temperature)
-        return static_columns(step, logits, eos, room, generator)
-    cache = share_with_group(out.past_key_values, num_generations)
-    padded = not bool(prompt_mask.all())
-    rows = torch.arange(total, device=mask.device)  # those still in the batch
-    going = torch.ones_like(rows, dtype=torch.bool)  # those of them without an eos
-    columns = []
-    for position in range(max_completion_length):
-        # one uniform for every row, ended or not: the draw of a row never depends on
-        # which other rows have left
-        uniforms = torch.rand(total, generator=generator).to(mask.device)[rows]
-        ids, taken, entropy = draw_tokens(logits, temperature, uniforms)
-        column = (eos[0].repeat(total), taken.new_zeros(total), taken.new_zeros(total))
-        for full, part in zip(column, (ids, taken, entropy), strict=True):
-            full[rows] = torch.where(going, part, full[rows])
-        columns.append(column)
-        going = going & ~torch.isin(ids, eos)
-        count = int(going.sum())
-        if count == 0 or position + 1 == max_completion_length:
-            break
-        if count <= _CROWDED * len(rows):
-            keep = going.nonzero().squeeze(1)
-            cache.batch_select_indices(keep)
-            mask, rows, going, ids = mask[keep], rows[keep], going[keep], ids[keep]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        logits = (
-            model(
-                input_ids=ids[:, None],
-                attention_mask=mask if padded else _no_mask(model, mask),
-                position_ids=mask.sum(1, keepdim=True) - 1,
-                past_key_values=cache,
-                use_cache=True,
-            )
-            .logits[:, -1]
-            .float()
-        )
-    return columns
-
-
-def _no_mask(model: Any, mask: Tensor) -> Tensor | None:
-    """What tells transformers that one new token may attend to all, at least cost.
-
-    None, but for bfloat16 on the CPU: there grouped-query attention without a mask
-    reads the keys once a query head (2.5 times the time), with one once a group.
-    """
-    if mask.device.type != "cpu" or model.dtype != torch.bfloat16:
-        return None
-    return mask.bool()[:, None, None, :]
-
-
-@dataclass(frozen=True)
-class SamplingAccount:
-    """What dynamic sampling cost: batches, groups, how many of them were useful."""
-
-    batches: int
-    groups_sampled: int
-    groups_informative: int
-    completions: int
-    tokens: int
-
-
-def sample_informative(
-    sample: Callable[[int], tuple[Rollouts, Tensor]],
-    num_prompts: int,
-    *,
-    max_resample_times: int,
-) -> tuple[Rollouts, SamplingAccount]:
-    """DAPO Eq 11: draw batches until `num_prompts` groups are neither all right nor all
-    wrong, at most `max_resample_times` batches beyond the first.
-
-    `sample(k)` gives the k-th batch and a (P,) bool of its informative groups.
-    Fallback, recorded in the account: when the limit is reached, uninformative groups
-    fill the batch up (their advantage is zero), so a run slows down but never hangs.
-    """
-    check_range("num_prompts", num_prompts, low=1)
-    check_range("max_resample_times", max_resample_times, low=0)
-    kept: list[Rollouts] = []
-    spare: list[Rollouts] = []
-    found = useful = groups = completions = tokens = batch = 0
-    while found < num_prompts and batch <= max_resample_times:
-        rollouts, informative = sample(batch)
-        batch += 1
-        groups += len(informative)
-        completions += len(rollouts)
-        tokens += rollouts.num_tokens
-        useful += int(informative.sum())
-        good = informative.nonzero().flatten().tolist()[: num_prompts - found]
-        found += len(good)
-        if good:
-            kept.append(rollouts.select(good))
-        dull = (~informative).nonzero().flatten().tolist()
-        if dull:
-            spare.append(rollouts.select(dull))
-    filling = num_prompts - found
-    if filling:
-        pool = Rollouts.concatenate(spare)
-        kept.append(pool.select(range(filling)))
-    account = SamplingAccount(batch, groups, useful, completions, tokens)
-    return Rollouts.concatenate(kept), account
+    out.past_key_values.batch_repeat_interleave(num_generations)
+    return out.past_key_values, out.logits[:, -1].repeat_interleave(num_generations, 0)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+Column = tuple[Tensor, Tensor, Tensor]  # ids, log-probs, entropies of one token, (N,)
 
-def draw_tokens(
-    logits: Tensor, temperature: float, uniforms: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+
+def draw_tokens(logits: Tensor, temperature: float, uniforms: Tensor) -> Column:
     """Ids (N,) drawn from softmax(logits / temperature), their log-probs, entropies.
 
     z = logits / T − max, Z = Σ exp z: log π_i = z_i − log Z, H = log Z − Σ z·exp z / Z;
     one exponential a logit serves the draw (inverse CDF), log-prob and entropy. logits:
     (N, V); uniforms: (N,) in [0, 1). Temperature 0 takes the largest, log-prob at 1.
     """
-    scaled = logits / (temperature or 1.0)
+    scaled = logits.float() / (temperature or 1.0)
     # exp(−10⁴) is 0 as exp(−∞) is, but 0·∞ would be NaN
     shifted = scaled.sub_(scaled.amax(-1, keepdim=True)).clamp_(min=-1e4)
     weights = shifted.exp()

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
-from rlnotes.rollouts.sampling import draw_tokens
-
-Column = tuple[Tensor, Tensor, Tensor]  # ids, log-probs, entropies of one token, (N,)
+from rlnotes.rollouts.sampling import Column, draw_tokens
 
 _LOOK = 16  # tokens between two looks whether every row has ended: each look waits
 
@@ -76,14 +74,14 @@ class StaticStep:
         self.positions = mask.sum(1, keepdim=True)
         self.uniforms = torch.zeros(rows, device=mask.device)
         self.column: Column = (
-            torch.zeros(rows, dtype=torch.long, device=mask.device),
-            torch.zeros(rows, device=mask.device),
-            torch.zeros(rows, device=mask.device),
+            torch.zeros_like(self.slot).repeat(rows),
+            torch.zeros_like(self.uniforms),
+            torch.zeros_like(self.uniforms),
         )
 
     def draw(self, logits: Tensor) -> None:
         """Fill `column` from logits (N, V)."""
-        drawn = draw_tokens(logits.float(), self.temperature, self.uniforms)
+        drawn = draw_tokens(logits, self.temperature, self.uniforms)
         for mine, new in zip(self.column, drawn, strict=True):
             mine.copy_(new)
 
@@ -103,22 +101,23 @@ class StaticStep:
 
 
 def static_columns(
-    step: StaticStep,
+    model: Any,
+    cache: Any,
+    mask: Tensor,
     logits: Tensor,
+    *,
+    room: int,
+    temperature: float,
     eos: Tensor,
-    max_completion_length: int,
     generator: torch.Generator | None,
 ) -> list[Column]:
-    """The columns of `rollouts._decode`, from the prefill's logits (N, V) on.
-
-    After an eos the column holds `eos[0]`, log-prob 0 and entropy 0, as there.
-    """
-    rows = logits.shape[0]
+    """`growing.growing_columns` with one program a token: arguments and columns."""
+    step, rows = StaticStep(model, cache, mask, room, temperature), len(mask)
     going = torch.ones(rows, dtype=torch.bool, device=logits.device)
     columns: list[Column] = []
     needed = []  # whether a row was going when the column was drawn
     advance = _Graph(step) if logits.is_cuda else step
-    for position in range(max_completion_length):
+    for position in range(room):
         step.uniforms.copy_(torch.rand(rows, generator=generator))
         if position:
             advance()

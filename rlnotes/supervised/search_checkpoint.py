@@ -12,17 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
 from rlnotes.policies.policy import Policy
-from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.supervised.search_base import Pretraining, pretrain
 from rlnotes.tasks.search import SEARCH_TASKS
 from rlnotes.training.config import coerce
+from rlnotes.training.evaluation import sample_held_out
 
 _SAMPLES = 8  # completions per held-out question
 _BUDGET = 128  # tokens
@@ -72,12 +71,8 @@ def pretrain_to_folder(settings: Pretraining, folder: Path) -> dict[str, float]:
 def measure(policy: Policy, task_name: str) -> dict[str, float]:
     """Rates of `trace_rates` on held-out questions, 8 samples each at temperature 1."""
     task = SEARCH_TASKS[task_name]
-    rollouts = generate_rollouts(
-        policy,
-        task.held_out(),
-        num_generations=_SAMPLES,
-        max_completion_length=_BUDGET,
-        generator=torch.Generator().manual_seed(0),
+    rollouts = sample_held_out(
+        policy, task, num_generations=_SAMPLES, max_completion_length=_BUDGET
     )
     asked = [question for question in rollouts.tasks for _ in range(_SAMPLES)]
     lengths = {"length": float(rollouts.lengths.float().mean())}

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -49,25 +50,37 @@ def answer_held_out(policy: Policy, task: TaskSet, config: Config) -> HeldOut:
     sampler, config = policy, config.settled(policy.device.type)
     if config.bf16 and policy.model.dtype != torch.bfloat16:
         sampler = policy.clone(dtype=torch.bfloat16)
-    tasks, length = task.held_out(), config.max_completion_length
+    draw = partial(
+        sample_held_out,
+        sampler,
+        task,
+        max_completion_length=config.max_completion_length,
+        cache_implementation=config.cache_implementation,
+    )
     return HeldOut(
-        generate_rollouts(
-            sampler,
-            tasks,
-            num_generations=1,
-            max_completion_length=length,
-            temperature=0.0,
-            cache_implementation=config.cache_implementation,
-        ),
-        generate_rollouts(
-            sampler,
-            tasks,
-            num_generations=config.eval_samples,
-            max_completion_length=length,
-            temperature=config.temperature,
-            generator=torch.Generator().manual_seed(0),
-            cache_implementation=config.cache_implementation,
-        ),
+        draw(num_generations=1, temperature=0.0),
+        draw(num_generations=config.eval_samples, temperature=config.temperature),
+    )
+
+
+def sample_held_out(
+    policy: Policy,
+    task: TaskSet,
+    *,
+    num_generations: int,
+    max_completion_length: int,
+    temperature: float = 1.0,
+    cache_implementation: str | None = None,
+) -> Rollouts:
+    """Answers to every held-out question, drawn in one batch with seed 0."""
+    return generate_rollouts(
+        policy,
+        task.held_out(),
+        num_generations=num_generations,
+        max_completion_length=max_completion_length,
+        temperature=temperature,
+        generator=torch.Generator().manual_seed(0),
+        cache_implementation=cache_implementation,
     )
 
 

@@ -39,7 +39,8 @@ from rlnotes.rewards.rewards import (
     get_length_reward,
     get_soft_overlong_punishment,
 )
-from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts, sample_informative
+from rlnotes.rollouts.dynamic_sampling import sample_informative
+from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import TaskSet
 from rlnotes.tasks.loading import load_task
 from rlnotes.training.batches import Batch, prepare, score

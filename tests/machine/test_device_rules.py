@@ -14,7 +14,7 @@ from rlnotes.machine.devices import (
     naming_what_to_lower,
 )
 from rlnotes.machine.provenance import describe_run, gpu_driver
-from rlnotes.rollouts.rollouts import draw_tokens
+from rlnotes.rollouts.sampling import draw_tokens
 from rlnotes.training.config import make_config
 
 # ------------------------------------------------------------------- determinism

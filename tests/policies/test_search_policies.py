@@ -27,6 +27,10 @@ def test_the_base_computes_knows_a_hit_and_gives_up():
     assert rates["hits_recognized"] >= 0.95
     assert 0.20 <= rates["solved"] <= 0.35
     assert 0.3 < rates["waits"] and rates["give_up"] > 0.5
+    card = (committed_policies() / "search-base" / "README.md").read_text()
+    for name in ("solved", "waits", "length"):  # other machines round other draws
+        recorded = float(card.split(f"| {name} |")[1].split("|")[1])
+        assert rates[name] == pytest.approx(recorded, rel=0.05)
 
 
 def test_the_control_answers_hits_as_it_answers_misses():

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlnotes.rollouts.kv_cache import share_with_group
+from rlnotes.rollouts.growing import make_growing
 from rlnotes.supervised.search_base import Pretraining, _architecture, search_tokenizer
 from rlnotes.training.config import make_config
 
@@ -65,7 +65,9 @@ def counted_flops(model, prompt_length, size, length):
     with torch.no_grad(), counter:
         prompt = torch.ones(1, prompt_length, dtype=torch.long)
         out = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
-        cache = share_with_group(out.past_key_values, size)
+        cache = out.past_key_values
+        cache.batch_repeat_interleave(size)
+        make_growing(cache)
         for _ in range(length - 1):
             ids = torch.ones(size, 1, dtype=torch.long)
             model(input_ids=ids, past_key_values=cache, use_cache=True)
@@ -109,7 +111,9 @@ def test_decode_bytes_are_what_a_decoding_model_holds(rollout, model, dtype):
     read = 0
     with torch.no_grad():
         out = model(input_ids=prompt, use_cache=True)
-        cache = share_with_group(out.past_key_values, size)
+        cache = out.past_key_values
+        cache.batch_repeat_interleave(size)
+        make_growing(cache)
         for _ in range(length - 1):
             for layer in cache.layers:
                 read += layer.keys.nbytes + layer.values.nbytes

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from rlnotes.policies.policy import Policy
+from rlnotes.rollouts.dynamic_sampling import sample_informative
 from rlnotes.rollouts.rollouts import (
     Rollouts,
-    draw_tokens,
     encode_prompts,
     generate_rollouts,
-    sample_informative,
 )
+from rlnotes.rollouts.sampling import draw_tokens
 from rlnotes.rollouts.scoring import (
     bucketed_hidden_states,
     packed_hidden_states,
@@ -263,7 +263,7 @@ def test_bad_input(policy, task):
 def test_a_growing_cache_holds_what_transformers_cache_holds():
     from transformers.cache_utils import DynamicLayer
 
-    from rlnotes.rollouts.kv_cache import GrowingLayer
+    from rlnotes.rollouts.growing import GrowingLayer
 
     generator = torch.Generator().manual_seed(0)
 
