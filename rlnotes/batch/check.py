@@ -12,7 +12,6 @@ from torch import Tensor
 from rlnotes.equations.advantages import group_relative_advantages
 from rlnotes.equations.objectives import policy_loss
 from rlnotes.machine.devices import best_device
-from rlnotes.machine.precision import bfloat16_pays, product_rates
 from rlnotes.machine.provenance import (
     cpu_capability,
     cpu_model,
@@ -20,6 +19,7 @@ from rlnotes.machine.provenance import (
     num_threads,
     package_versions,
 )
+from rlnotes.machine.rates import bfloat16_pays, product_rates
 from rlnotes.policies.policy import EMBEDDED_POLICY, cache_folder
 from rlnotes.records.run_folders import runs_folder
 

@@ -154,10 +154,10 @@ class Config:
     def settled(self, device: str) -> Config:
         """The config with `bf16` decided for a type of device ("cpu", "cuda").
 
-        None becomes what a timed product says (`machine.precision`, once a process);
+        None becomes what a timed product says (`machine.rates`, once a process);
         True stays, with one line on stderr where it is slower than float32.
         """
-        from rlnotes.machine.precision import bfloat16_pays, say_what_bfloat16_costs
+        from rlnotes.machine.rates import bfloat16_pays, say_what_bfloat16_costs
 
         if self.bf16:
             say_what_bfloat16_costs(device)

@@ -483,13 +483,13 @@ def test_minutes_are_sixty_seconds(limit, seconds, over, monkeypatch):
 
 def test_a_resumed_run_keeps_the_precision_it_began_with(tmp_path, task, monkeypatch):
     folder = tmp_path / "run"
-    monkeypatch.setattr("rlnotes.machine.precision.bfloat16_pays", lambda device: True)
+    monkeypatch.setattr("rlnotes.machine.rates.bfloat16_pays", lambda device: True)
     config = tiny(max_steps=2, bf16=None, max_minutes=1)
     monkeypatch.setattr("rlnotes.training.loop.is_over", lambda *_: True)
     train(config, policy=random_policy(), task=task, output=folder, progress=False)
     partial = load_run(tmp_path / "run.partial")
     assert partial.config["bf16"] is True
-    monkeypatch.setattr("rlnotes.machine.precision.bfloat16_pays", lambda device: False)
+    monkeypatch.setattr("rlnotes.machine.rates.bfloat16_pays", lambda device: False)
     train(
         config,
         policy=random_policy(),

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from rlnotes.machine import precision
+from rlnotes.machine import rates as measured
 from rlnotes.training.config import make_config
 
 
@@ -13,10 +13,10 @@ from rlnotes.training.config import make_config
 def rates(monkeypatch):
     """Pretend rates, in place of a measurement."""
     found = {"float32": 100.0, "bfloat16": 100.0}
-    monkeypatch.setattr(precision, "product_rates", lambda device="cpu": found)
-    precision.say_what_bfloat16_costs.cache_clear()
+    monkeypatch.setattr(measured, "product_rates", lambda device="cpu": found)
+    measured.say_what_bfloat16_costs.cache_clear()
     yield found
-    precision.say_what_bfloat16_costs.cache_clear()
+    measured.say_what_bfloat16_costs.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def rates(monkeypatch):
 )
 def test_bfloat16_is_taken_where_it_is_a_fifth_faster(rates, bfloat16, pays):
     rates["bfloat16"] = bfloat16
-    assert precision.bfloat16_pays("cpu") is pays
+    assert measured.bfloat16_pays("cpu") is pays
     assert make_config().bf16 is None
     assert make_config().settled("cpu").bf16 is pays
 
@@ -58,10 +58,10 @@ def test_nothing_is_said_where_bfloat16_is_no_slower(rates, capsys):
 
 
 def test_the_rates_are_of_real_products_and_known_once():
-    rates = precision.product_rates("cpu")
+    rates = measured.product_rates("cpu")
     assert list(rates) == ["float32", "bfloat16"]
     assert all(1e-2 < rate < 1e5 for rate in rates.values())
-    assert precision.product_rates("cpu") is rates
+    assert measured.product_rates("cpu") is rates
 
 
 def test_the_product_that_is_timed_is_the_one_asked_for(monkeypatch):
@@ -72,10 +72,21 @@ def test_the_product_that_is_timed_is_the_one_asked_for(monkeypatch):
         shapes.append((a.dtype, a.shape, b.shape))
         return [0.25, 0.5]
 
-    monkeypatch.setattr(precision, "_timed_products", timed)
-    rates = precision.product_rates.__wrapped__("cpu")
+    monkeypatch.setattr(measured, "_timed_products", timed)
+    rates = measured.product_rates.__wrapped__("cpu")
     assert shapes == [
         (dtype, (256, 576), (576, 1536)) for dtype in (torch.float32, torch.bfloat16)
     ]
     expected = 2 * 256 * 576 * 1536 / 0.25 / 1e9
     assert rates == pytest.approx({"float32": expected, "bfloat16": expected})
+
+
+@pytest.mark.parametrize(
+    ("rate", "steps"), [(400.0, 25), (80.0, 25), (79.0, 24), (45.0, 14), (1.0, 2)]
+)
+def test_a_slower_machine_makes_fewer_live_steps(rates, rate, steps):
+    rates.update(float32=rate, bfloat16=rate / 20)
+    assert measured.live_steps(25) == steps
+    rates.update(float32=rate / 20, bfloat16=rate)
+    assert measured.live_steps(25) == steps
+    assert measured.live_steps(1) == 1

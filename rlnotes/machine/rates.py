@@ -1,4 +1,4 @@
-"""PRECISION: float32 or bfloat16, decided by timing one product in both.
+"""RATES: how fast this machine multiplies; what precision and how many steps follow.
 
 A CPU with AVX-512 BF16 or AMX, and most GPUs, multiply in bfloat16 several times as
 fast as in float32. A CPU without emulates it and takes 5 to 40 times as long. What a
@@ -17,6 +17,8 @@ import torch
 PAYS = 1.2
 """bfloat16 is taken where a product runs at least so many times as fast: it rounds to
 three digits, and a tie is not worth that."""
+FULL_LIVE_RUN = 80.0
+"""GFLOP/s at which a notebook's live run has all its steps: one core with AVX-512."""
 _SHAPES = {"cpu": (256, 576, 1536), "cuda": (4096, 4096, 4096)}
 _ENOUGH = 0.02  # seconds after which a rate is known; a first, untimed product warms up
 
@@ -43,6 +45,17 @@ def bfloat16_pays(device: str = "cpu") -> bool:
     """Whether `bf16=None` becomes True on a type of device: `PAYS` times as fast."""
     rates = product_rates(device)
     return rates["bfloat16"] >= PAYS * rates["float32"]
+
+
+def live_steps(steps: int, device: str = "cpu", *, at_least: int = 2) -> int:
+    """Steps that a notebook's live run makes here, of `steps` on a fast machine.
+
+    steps · min(1, rate / 80 GFLOP/s), rounded down, `at_least` of them; the rate is the
+    better one of both precisions. The recorded runs carry the claims, so that a slower
+    machine loses the sight of later steps and no result.
+    """
+    rate = max(product_rates(device).values())
+    return min(steps, max(at_least, int(steps * rate / FULL_LIVE_RUN)))
 
 
 @cache

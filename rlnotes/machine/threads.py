@@ -1,0 +1,75 @@
+"""THREADS: as many as there are cores that nobody else is using.
+
+Two threads that share one core with another process wait for each other at every
+product: a training step then takes several times as long as on one thread
+(`benchmarks/busy.py`). So a command counts the cores that are free when it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+_CHOSEN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_STAT = Path("/proc/stat")
+
+
+def use_free_cores() -> int:
+    """Let torch use one thread for each free core; how many that are.
+
+    `OMP_NUM_THREADS`, if set, is what a person has chosen and stays. To be called
+    before torch is loaded: its waiting threads then sleep instead of spinning
+    (`OMP_WAIT_POLICY`), which leaves their core to whoever needs it.
+    """
+    chosen = [os.environ[name] for name in _CHOSEN if os.environ.get(name)]
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if chosen and chosen[0].isdecimal():
+        return int(chosen[0])
+    free, cores = free_cores(), available_cores()
+    if free < cores:
+        print(
+            f"rlnotes: {free} of {cores} cores free, so {free} thread"
+            f"{'s' * (free > 1)}; OMP_NUM_THREADS={cores} insists on all",
+            file=sys.stderr,
+        )
+        os.environ.update(dict.fromkeys(_CHOSEN, str(free)))
+    return free
+
+
+def free_cores(seconds: float = 0.2) -> int:
+    """Cores that were idle over some tenths of a second, at least one.
+
+    Linux counts a core's idle time; elsewhere the load of the last minute is taken
+    off, and on Windows, which has none, all cores count as free.
+    """
+    cores = available_cores()
+    before = _idle_seconds()
+    if before is not None:
+        start = time.perf_counter()
+        time.sleep(seconds)
+        after = _idle_seconds()
+        assert after is not None
+        idle = (after - before) / (time.perf_counter() - start)
+    elif hasattr(os, "getloadavg"):
+        idle = cores - os.getloadavg()[0]
+    else:
+        idle = cores
+    return max(1, min(cores, round(idle)))
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _idle_seconds() -> float | None:
+    """Idle seconds of all cores since the start, by Linux's count; None elsewhere."""
+    try:
+        line = _STAT.read_text(encoding="ascii").split("\n", 1)[0]
+        return int(line.split()[4]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None

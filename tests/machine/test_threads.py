@@ -1,0 +1,68 @@
+"""As many threads as free cores, unless a person says otherwise."""
+
+import os
+
+import pytest
+
+from rlnotes.machine import threads
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(threads, "available_cores", lambda: 4)
+
+
+@pytest.mark.parametrize(
+    ("idle", "free"), [(0.0, 1), (1.4, 1), (1.6, 2), (3.9, 4), (9.0, 4)]
+)
+def test_idle_time_over_wall_time_is_what_is_free(monkeypatch, clean, idle, free):
+    """`idle` core-seconds pass in each second of the pretended clock."""
+    now = iter((10.0, 12.0))
+    count = iter((100.0, 100.0 + 2 * idle))
+    monkeypatch.setattr(threads, "_idle_seconds", lambda: next(count))
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert threads.free_cores() == free
+
+
+def test_without_linux_the_load_is_taken_off(monkeypatch, clean, tmp_path):
+    monkeypatch.setattr(threads, "_STAT", tmp_path / "none")
+    monkeypatch.setattr(os, "getloadavg", lambda: (2.7, 9.0, 9.0))
+    assert threads.free_cores() == 1
+    monkeypatch.delattr(os, "getloadavg")  # Windows
+    assert threads.free_cores() == 4
+
+
+def test_the_counter_is_linux_s_fourth_in_clock_ticks(monkeypatch, tmp_path):
+    file = tmp_path / "stat"
+    file.write_text("cpu  11 22 33 4400 55 66\ncpu0 1 2 3 4 5 6\n")
+    monkeypatch.setattr(threads, "_STAT", file)
+    assert threads._idle_seconds() == 4400 / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_busy_machine_gets_fewer_threads_and_says_so(monkeypatch, clean, capsys):
+    monkeypatch.setattr(threads, "free_cores", lambda: 1)
+    assert threads.use_free_cores() == 1
+    assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+    said = capsys.readouterr().err
+    assert "1 of 4 cores free, so 1 thread;" in said and "OMP_NUM_THREADS=4" in said
+
+
+def test_an_idle_machine_is_left_to_torch(monkeypatch, clean, capsys):
+    monkeypatch.setattr(threads, "free_cores", lambda: 4)
+    assert threads.use_free_cores() == 4
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_person_chose_stays(monkeypatch, clean):
+    monkeypatch.setattr(threads, "free_cores", lambda: 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert threads.use_free_cores() == 3
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
