@@ -973,8 +973,10 @@ for name, runs in fan.items():
     report(name, runs, *fan_keys)
 
 # %% [markdown]
-# What the fan shows is what the lines call clear of 0, and not much else. In the runs stored
-# here the punishment takes more than two tokens off an answer, no upper clip keeps the entropy
+# What the fan shows is what the lines call clear of 0, and not much else. The runs are made where
+# you read this, and another processor moves the small ones: the entropy of the token-level loss
+# is within the noise on one and clear of 0 on another, so it is no finding. In the runs stored here
+# the punishment takes more than two tokens off an answer, no upper clip keeps the entropy
 # up, and on accuracy dynamic sampling stands out, with DAPO, which contains it; both generated
 # twice as many completions. It is the largest rung of the paper's ladder as well.
 #

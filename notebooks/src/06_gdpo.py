@@ -734,12 +734,15 @@ for setting in list(settings)[1:]:
         )
 
 # %% [markdown]
-# What stands above is from the run that is committed here; yours will differ in the second digit.
+# These runs are made anew where you read this. Another processor sums in another order, so that
+# the lines above are not the same everywhere: that accuracy saturates earlier with the condition came out as
+# "differs" on one processor (−8.80 ± 4.42 steps) and as "no difference shown" on another (−5.00 ± 5.04).
+# A verdict that the processor can turn is none. What held on both:
 #
 # * **Which saturates first?** Without the condition length, then format, and accuracy long after
 #   both. With it length has to wait for right answers and comes last of the two. Accuracy is earlier in
-#   the mean, as a right digit now opens two rewards, but five seeds do not show it: put `range(15)`
-#   into the cell of the runs (two minutes more) and ask again.
+#   the mean, as a right digit now opens two rewards, but five seeds leave open by how much: put
+#   `range(15)` into the cell of the runs (two minutes more) and ask again.
 # * **Does the hard one dip?** No: the last row is far above zero. In the paper's 1.5B run (Figure 5,
 #   read by eye) correctness falls from about 0.52 to 0.40–0.43 near step 30–40, while length is
 #   learnt. There, shorter means less thinking; our dots carry no thought, so the three rewards

@@ -47,7 +47,7 @@ algorithm = "grpo"
 policy = "smollm2-135m"
 task = "multiplication"
 seed = 0
-max_steps = 25
+max_steps = None  # 25, or fewer where the machine is slow
 generation_batch_size = 64
 num_generations = 8
 max_completion_length = 24
@@ -93,6 +93,7 @@ kl_coef = None
 save_steps = None
 full_determinism = None
 cache_implementation = None
+max_minutes = None  # stop after this time; resume goes on
 # how the run is made, not what it is
 engine = "rlnotes"  # or "trl"
 resume = False  # go on with an interrupted run of the same config
@@ -100,13 +101,22 @@ resume = False  # go on with an interrupted run of the same config
 # %% [markdown]
 # Papermill injects whatever it is given, and only warns when a name is unknown. We
 # collect the parameters into one frozen `Config`, which refuses a misspelled name or a
-# value of the wrong type before anything is loaded.
+# value of the wrong type before anything is loaded. Two fields depend on the machine: whether
+# products in bfloat16 are faster here than in float32 (`bf16`), which is measured, and on a slow
+# processor how many of the 25 steps are made live.
 
 # %%
+from dataclasses import replace
+
+from rlnotes.machine.devices import best_device
+from rlnotes.machine.rates import live_steps
 from rlnotes.training.config import config_from_notebook
 
 _how = ("engine", "resume")
-config = config_from_notebook({k: v for k, v in globals().items() if k not in _how})
+wanted = config_from_notebook({k: v for k, v in globals().items() if k not in _how})
+config = wanted.settled(best_device().type)
+if max_steps is None:
+    config = replace(config, max_steps=live_steps(wanted.max_steps))
 config
 
 # %%
@@ -118,8 +128,9 @@ import torch
 
 from rlnotes import engines
 from rlnotes.analysis import figures
-from rlnotes.machine.devices import best_device
+from rlnotes.machine.provenance import project_folder
 from rlnotes.policies.policy import load_policy
+from rlnotes.records.recording import load_run
 from rlnotes.records.run_folders import run_name, runs_folder
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.loading import load_task
@@ -271,7 +282,18 @@ keys = [
     "clip_ratio/high_mean",
     "step_time",
 ]
-figures.plot_run(steps, keys)
+figure = figures.plot_run(steps, keys)
+if config.max_steps < wanted.max_steps:
+    print(
+        f"{config.max_steps} of {wanted.max_steps} steps live on this machine;"
+        " dotted: recorded runs with all steps, on a faster one"
+    )
+    beside = f"{config.algorithm}_{config.task}_{model.name}_seed*"
+    for recorded in sorted((project_folder() / "data" / "runs").glob(beside)):
+        kept = load_run(recorded).metrics.query("step > 0")
+        for panel, key in zip(figure.axes, keys, strict=False):
+            if key in kept:
+                panel.plot("step", key, ":", color="gray", data=kept)
 plt.show()
 
 # %% [markdown]

@@ -134,7 +134,10 @@ def _run_one() -> None:
 
     from rlnotes.training.loop import train
 
-    train(make_config(**job["config"]), output=job["output"], resume=True)
+    config = make_config(**job["config"])
+    result = train(config, output=job["output"], resume=True)
+    if not result.finished:
+        raise SystemExit("max_minutes are over; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,9 @@ def train(
     **how: Any,
 ) -> None:
     """Train a policy and record the run."""
+    from rlnotes.machine.threads import use_free_cores
+
+    use_free_cores()
     from rlnotes.training.config import DEFAULTS, load_config, make_config
 
     values, trl = parse_overrides(overrides), parse_overrides(how.pop("trl"))
@@ -51,23 +54,29 @@ def train(
     fields = made.to_dict()  # all is checked before anything starts
     output = output or runs_folder() / run_name(fields)
     check_startable(output, fields, defaults=DEFAULTS, resume=resume)
-    _train(made, **how, trl=trl, output=output, resume=resume)
-    print(f"recorded run: {output}")
+    result = _train(made, **how, trl=trl, output=output, resume=resume)
+    if result.finished:
+        print(f"recorded run: {output}")
+        return
+    done, minutes = result.metrics["step"].iloc[-1], made.max_minutes
+    print(
+        f"stopped after {minutes:g} minutes at step {done:.0f} of {made.max_steps}:"
+        f" the same command with --resume goes on ({result.folder})"
+    )
 
 
 def _train(
     config: Any, engine: str, report_to: str | None, trl: Any, **where: Any
-) -> None:
+) -> Any:
     """Train with the engine asked for; tensorboard is a hook for our own loop."""
     from rlnotes import engines
     from rlnotes.engines.tracking import reporter
 
     if engine == "trl":
         options = {"report_to": report_to, "options": trl, **where}
-        engines.train(config, engine="trl", **options)
-        return
+        return engines.train(config, engine="trl", **options)
     with reporter(report_to, where["output"]) as board:
-        engines.train(config, on_step=board, **where)
+        return engines.train(config, on_step=board, **where)
 
 
 @command(
