@@ -34,8 +34,8 @@ def run(only: list[str] | None, output: Path | None) -> int:
     0 if every notebook ran through, 1 if one failed.
     """
     from rlnotes.batch.notebook_runner import find_notebooks, run_notebooks
-    from rlnotes.machine.threads import use_free_cores
     from rlnotes.machine.provenance import project_folder
+    from rlnotes.machine.threads import use_free_cores
     from rlnotes.records.run_folders import runs_folder
 
     folder = project_folder() / "notebooks"
