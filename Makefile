@@ -13,11 +13,11 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env run test check format notebooks lab table mutants clean
+.PHONY: help env run test test-isa check format notebooks lab table mutants clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [NB=02_grpo] [PYTHON=python3.12] [VENV=.venv]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(STAMP)  ## make .venv if there is none and install the pinned packages
 
@@ -26,15 +26,23 @@ run: env  ## fetch the model, execute the notebooks in order, write runs/<time>/
 
 # Two processes, a file each; the two longest notebooks first, or one ends alone.
 PARALLEL := -n 2 --dist loadfile
+UNIT     := tests
 LONGEST  := notebooks/07_train.ipynb notebooks/03_deepseek_r1.ipynb
 
 test: env  ## unit tests, then every notebook with its outputs compared
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(UNIT)
 	rm -rf build/test-runs
 	OMP_NUM_THREADS=1 RLNOTES_RUNS="$(CURDIR)/build/test-runs" TQDM_DISABLE=1 \
 	  $(BIN)/python -m pytest $(PARALLEL) \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 \
 	  $(if $(NB),$(NB:%=notebooks/%.ipynb),$(LONGEST) notebooks)
+
+# torch and oneDNN as on a processor before AVX-512; QUICK=1: what depends on it most.
+OLDER_CPU := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
+QUICK_UNIT := tests/training tests/rollouts tests/machine tests/equations/test_fused.py
+
+test-isa: env  ## the same as on an older processor (a quick part: QUICK=1)
+	$(OLDER_CPU) $(MAKE) test $(if $(QUICK),NB=02_grpo UNIT="$(QUICK_UNIT)")
 
 check: env  ## format, lint, types, floors, and notebooks equal to their sources
 	$(BIN)/ruff format --check .

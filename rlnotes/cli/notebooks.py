@@ -35,13 +35,11 @@ def run(only: list[str] | None, output: Path | None) -> int:
     """
     from rlnotes.batch.notebook_runner import find_notebooks, run_notebooks
     from rlnotes.machine.provenance import project_folder
-    from rlnotes.machine.threads import use_free_cores
     from rlnotes.records.run_folders import runs_folder
 
     folder = project_folder() / "notebooks"
     output = output or runs_folder() / datetime.now().strftime("%F_%H-%M-%S")
     find_notebooks(folder, only)
-    use_free_cores()
     # In a process of its own: torch's memory is gone when the notebooks start. A model
     # that cannot be had is said here, and the notebooks that do without it still run.
     subprocess.run([sys.executable, "-m", "rlnotes.cli", "fetch"])
@@ -59,8 +57,6 @@ def notebook(
 ) -> None:
     """Execute one notebook; an unknown parameter is refused."""
     from rlnotes.batch.notebook_runner import run_notebook_with_config
-    from rlnotes.machine.threads import use_free_cores
 
-    use_free_cores()
     run_notebook_with_config(notebook, output, config, parse_overrides(overrides))
     print(f"executed notebook: {output}")

@@ -38,9 +38,6 @@ def train(
     **how: Any,
 ) -> None:
     """Train a policy and record the run."""
-    from rlnotes.machine.threads import use_free_cores
-
-    use_free_cores()
     from rlnotes.training.config import DEFAULTS, load_config, make_config
 
     values, trl = parse_overrides(overrides), parse_overrides(how.pop("trl"))
@@ -48,12 +45,14 @@ def train(
         raise ValueError(f"--trl needs --engine trl, got {list(trl)}")
     made = load_config(config, **values) if config else make_config(**values)
 
+    from rlnotes.machine.threads import use_free_cores
     from rlnotes.records.partial import check_startable
     from rlnotes.records.run_folders import run_name, runs_folder
 
     fields = made.to_dict()  # all is checked before anything starts
     output = output or runs_folder() / run_name(fields)
     check_startable(output, fields, defaults=DEFAULTS, resume=resume)
+    use_free_cores()
     result = _train(made, **how, trl=trl, output=output, resume=resume)
     if result.finished:
         print(f"recorded run: {output}")

@@ -16,26 +16,36 @@ _CHOSEN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _STAT = Path("/proc/stat")
 
 
-def use_free_cores() -> int:
-    """Let torch use one thread for each free core; how many that are.
+def use_free_cores() -> None:
+    """Let this process compute on one thread for each free core.
 
-    `OMP_NUM_THREADS`, if set, is what a person has chosen and stays. To be called
-    before torch is loaded: its waiting threads then sleep instead of spinning
-    (`OMP_WAIT_POLICY`), which leaves their core to whoever needs it.
+    Says so in one line on stderr where that are not all.
     """
-    chosen = [os.environ[name] for name in _CHOSEN if os.environ.get(name)]
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if chosen and chosen[0].isdecimal():
-        return int(chosen[0])
+    os.environ.update(thread_environment())
+    torch, chosen = sys.modules.get("torch"), os.environ.get(_CHOSEN[0], "")
+    if torch is not None and chosen.isdecimal():
+        torch.set_num_threads(int(chosen))
+
+
+def thread_environment() -> dict[str, str]:
+    """Environment variables by which a process computes on the free cores alone.
+
+    `OMP_NUM_THREADS`, if set, is what a person has chosen and stays. Threads that wait
+    sleep instead of spinning (`OMP_WAIT_POLICY`), which leaves their core to whoever
+    needs it.
+    """
+    waits = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY") or "PASSIVE"}
+    if os.environ.get(_CHOSEN[0]):
+        return waits
     free, cores = free_cores(), available_cores()
-    if free < cores:
-        print(
-            f"rlnotes: {free} of {cores} cores free, so {free} thread"
-            f"{'s' * (free > 1)}; OMP_NUM_THREADS={cores} insists on all",
-            file=sys.stderr,
-        )
-        os.environ.update(dict.fromkeys(_CHOSEN, str(free)))
-    return free
+    if free == cores:
+        return waits
+    print(
+        f"rlnotes: {free} of {cores} cores free, so {free} thread{'s' * (free > 1)};"
+        f" OMP_NUM_THREADS={cores} insists on all",
+        file=sys.stderr,
+    )
+    return waits | dict.fromkeys(_CHOSEN, str(free))
 
 
 def free_cores(seconds: float = 0.2) -> int:
