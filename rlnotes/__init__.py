@@ -96,21 +96,24 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "training.evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record
     "records.run_folders": ("runs_folder", "run_name", "find_runs"),
-    "records.recording": ("Run", "RunRecorder", "load_run", "load_runs"),
+    "records.recording": ("RunRecorder",),
+    "records.reading": ("Run", "load_run", "load_runs"),
     "records.results": ("results_table",),
     "analysis.papers": ("paper_sources", "paper_table", "paper_curve", "wide_table"),
     # figure
-    "analysis.statistics": (
+    "analysis.intervals": (
         "Interval",
-        "PairedDifference",
         "interquartile_mean",
         "stratified_bootstrap",
+        "wilson_interval",
+    ),
+    "analysis.statistics": (
+        "PairedDifference",
         "final_scores",
         "score_intervals",
         "metric_bands",
         "at_equal",
         "paired_difference",
-        "wilson_interval",
     ),
     "analysis.figures": (
         "use_style",

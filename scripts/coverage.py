@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold the truth: the table in `analysis/statistics.py`.
+"""How often 95 % intervals hold the truth: the table in `analysis/intervals.py`.
 
 python scripts/coverage.py     (some two minutes; 4,000 samples a row, seed 1)
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from rlnotes.analysis.statistics import interquartile_mean, stratified_bootstrap
+from rlnotes.analysis.intervals import interquartile_mean, stratified_bootstrap
 
 SAMPLES = 4000
 rng = np.random.default_rng(1)

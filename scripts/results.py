@@ -9,13 +9,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from rlnotes.analysis.figures import ALGORITHM_COLORS, use_style
-from rlnotes.analysis.statistics import (
-    at_equal,
-    metric_bands,
-    paired_difference,
-    stratified_bootstrap,
-)
-from rlnotes.records.recording import load_run, load_runs
+from rlnotes.analysis.intervals import stratified_bootstrap
+from rlnotes.analysis.statistics import at_equal, metric_bands, paired_difference
+from rlnotes.records.reading import load_run, load_runs
 from rlnotes.records.run_folders import find_runs
 from rlnotes.reflection.report import reflect
 

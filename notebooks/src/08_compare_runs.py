@@ -38,7 +38,7 @@ import torch
 from rlnotes.analysis import figures, statistics
 from rlnotes.machine.provenance import project_folder
 from rlnotes.policies.policy import Critic, load_policy
-from rlnotes.records.recording import load_run, load_runs
+from rlnotes.records.reading import load_run, load_runs
 from rlnotes.records.run_folders import find_runs
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.loading import load_task

@@ -1,6 +1,6 @@
 """FIGURE: every picture of the notebooks, drawn from a table of metrics.
 
-A table is what `training.train` returns or `recording.load_runs` reads, and TRL's
+A table is what `training.train` returns or `reading.load_runs` reads, and TRL's
 `log_history` fits as well: the columns are TRL's log keys.
 """
 
@@ -136,7 +136,7 @@ def plot_runs(
 ) -> Figure:
     """Mean over seeds with the range from lowest to highest, one color per `by`.
 
-    `runs` is `recording.load_runs(...)`; `smooth` averages that many steps and is
+    `runs` is `reading.load_runs(...)`; `smooth` averages that many steps and is
     written on the axis; `colors` maps the values of `by` to colors. Seeds are counted
     in the legend: a band of one is no band.
     """
@@ -173,7 +173,7 @@ def plot_bands(
     """Mean over seeds with its 95 % interval at every step, one color per `by`.
 
     The interval is `statistics.metric_bands`': Student's t over seeds. `runs` is
-    `recording.load_runs(...)`, or `statistics.at_equal(...)` with another `xlabel`.
+    `reading.load_runs(...)`, or `statistics.at_equal(...)` with another `xlabel`.
     """
     from rlnotes.analysis.statistics import metric_bands
 

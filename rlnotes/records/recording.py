@@ -8,7 +8,7 @@
 
 The folder is written as `<name>.partial`, step by step, and takes its final name when
 the run ends well: a folder without `.partial` is a whole run, and a killed run leaves
-every finished step behind, and the state (`resumption`) that it can go on from.
+every finished step behind, and the state (`partial`) that it can go on from.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import yaml
 
-from rlnotes.machine.files import append_text, locked, replace_text, whole_lines
+from rlnotes.machine.files import append_text, locked, replace_text
 from rlnotes.machine.provenance import describe_run, peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.records.partial import (
     check_config,
@@ -42,19 +41,9 @@ from rlnotes.records.partial import (
     remove_state,
     save_state,
 )
-from rlnotes.records.run_folders import (
-    NAME_PARTS,
-    PARTIAL,
-    RunPaths,
-    find_runs,
-    partial_folder,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
+from rlnotes.records.run_folders import PARTIAL, partial_folder
 
 _PEAKS = {"peak_memory_mb": peak_memory_mb, "peak_gpu_memory_mb": peak_gpu_memory_mb}
-_LABELS = ("run", *NAME_PARTS)
 
 
 class RunRecorder:
@@ -273,68 +262,6 @@ class RunRecorder:
         }
         text = json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
         replace_text(self.partial / "meta.json", text)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A recorded run as it stands on the disk."""
-
-    name: str
-    """Name of the folder."""
-    metrics: pd.DataFrame
-    """One row per step; TRL's log keys; NaN where a step did not log a key."""
-    config: dict[str, Any]
-    meta: dict[str, Any]
-    samples: list[dict[str, Any]]
-
-
-def load_run(folder: str | os.PathLike[str]) -> Run:
-    """Read a run folder; a half-written last line of an interrupted run is left out.
-
-    Raises FileNotFoundError when the folder or one of its files is missing.
-    """
-    import pandas as pd
-
-    folder = Path(folder)
-    files = ("metrics.csv", "samples.jsonl", "config.yaml", "meta.json")
-    missing = [name for name in files if not (folder / name).is_file()]
-    if missing:
-        partial = partial_folder(folder)
-        hint = f"; an interrupted run is in {partial}" if partial.is_dir() else ""
-        raise FileNotFoundError(f"run folder {folder} has no {missing[0]}{hint}")
-    text = {name: (folder / name).read_text(encoding="utf-8") for name in files}
-    metrics = whole_lines(text["metrics.csv"])
-    return Run(
-        name=folder.name,
-        metrics=pd.read_csv(io.StringIO(metrics), float_precision="round_trip"),
-        config=yaml.safe_load(text["config.yaml"]) or {},
-        meta=json.loads(text["meta.json"]),
-        samples=[
-            json.loads(x) for x in whole_lines(text["samples.jsonl"]).split("\n")[:-1]
-        ],
-    )
-
-
-def load_runs(runs: RunPaths) -> pd.DataFrame:
-    """Runs in one table: run, algorithm, task, policy, seed, then step and the metrics.
-
-    `runs` is a folder, a glob pattern (`data/runs/grpo_*`), a folder of run folders, or
-    an iterable of them; a relative one starts at the working directory. Interrupted
-    (`.partial`) folders come in only when they are named in full. Raises
-    FileNotFoundError when nothing matches.
-    """
-    import pandas as pd
-
-    return pd.concat(
-        [_labelled(load_run(f)) for f in find_runs(runs)], ignore_index=True
-    )
-
-
-def _labelled(run: Run) -> pd.DataFrame:
-    """The run's metrics with the columns that tell it from others in front."""
-    config = {"run": run.name, **run.config}
-    labels = {key: config.get(key) for key in _LABELS}
-    return run.metrics.assign(**labels)[[*labels, *run.metrics.columns]]
 
 
 def _number(key: str, value: Any) -> float:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlnotes.records.recording import Run, load_run
+from rlnotes.records.reading import Run, load_run
 from rlnotes.records.run_folders import RunPaths, find_runs
 
 _EDGE = 5  # steps averaged at either end of a run

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rlnotes.analysis.statistics import Interval, _t_quantile
+from rlnotes.analysis.intervals import Interval, mean_interval
 from rlnotes.reflection.lab import first_try_solves, search_question
 from rlnotes.reflection.words import WordList
 from rlnotes.rewards.rewards import completion_text
@@ -56,22 +56,13 @@ class MatchedCounts:
         d_p = mean(right | reflected, p) − mean(right | not, p) for each problem with
         both kinds; d̄ ± t(n − 1)·s/√n over the n of them. NaN bounds for n < 2.
         """
-        import numpy as np
-
-        differences = np.array(
+        return mean_interval(
             [
                 r / n - (right - r) / (all_ - n)
                 for all_, right, n, r in self._rows()
                 if 0 < n < all_
             ]
         )
-        n = len(differences)
-        mean = float(differences.mean()) if n else math.nan
-        if n < 2:
-            return Interval(mean, math.nan, math.nan, n)
-        error = float(differences.std(ddof=1)) / math.sqrt(n)
-        half = _t_quantile(differences[:, None]) * error
-        return Interval(mean, mean - half, mean + half, n)
 
     def _rows(self) -> Iterable[list[int]]:
         return self.problems.values()

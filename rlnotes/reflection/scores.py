@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlnotes.analysis.statistics import wilson_interval
+from rlnotes.analysis.intervals import wilson_interval
 from rlnotes.reflection.lab import BEHAVIORS, lab_reflection, search_question
 from rlnotes.reflection.text import text_behaviors
 from rlnotes.rewards.rewards import completion_text

@@ -8,18 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlnotes.analysis.statistics import (
+from rlnotes.analysis.intervals import (
     Interval,
+    interquartile_mean,
+    stratified_bootstrap,
+)
+from rlnotes.analysis.statistics import (
     PairedDifference,
     at_equal,
     final_scores,
-    interquartile_mean,
     metric_bands,
     paired_difference,
     score_intervals,
-    stratified_bootstrap,
 )
-from rlnotes.records.recording import RunRecorder, load_runs
+from rlnotes.records.reading import load_runs
+from rlnotes.records.recording import RunRecorder
 from rlnotes.records.run_folders import run_name
 
 fast = settings(deadline=None, max_examples=25, derandomize=True)

@@ -17,7 +17,7 @@ from rlnotes.batch.matrix import plan_matrix
 from rlnotes.batch.sweeps import run_sweep
 from rlnotes.cli import main
 from rlnotes.machine.provenance import project_folder
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.training.config import Config, load_config
 
 pytest.importorskip("papermill")

@@ -13,7 +13,7 @@ from rlnotes.cli import main
 from rlnotes.engines.trl_config import check_expressible, to_trl_kwargs
 from rlnotes.machine.files import read_mapping
 from rlnotes.policies.shapes import load_shape, shape_of
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.training.config import load_config, make_config
 
 ROOT = Path(__file__).resolve().parents[2]

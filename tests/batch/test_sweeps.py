@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rlnotes.batch.plan import parse_seeds, plan_sweep
 from rlnotes.cli import main
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.training.config import load_config
 from rlnotes.training.loop import train
 

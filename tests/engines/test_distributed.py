@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from rlnotes.policies.policy import load_policy
-from rlnotes.records.recording import RunRecorder, load_run
+from rlnotes.records.reading import load_run
+from rlnotes.records.recording import RunRecorder
 from rlnotes.tasks.loading import load_task
 from rlnotes.tasks.splits import stable_hash
 from rlnotes.training.config import make_config

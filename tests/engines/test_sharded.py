@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from rlnotes.policies.policy import load_policy
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.training.config import make_config
 from tests.engines.test_distributed import BASE, CASES, ROOT, Scripted, launch, trained

@@ -17,7 +17,7 @@ import torch
 from rlnotes.engines import trl_config
 from rlnotes.engines.trl_config import to_trl_kwargs
 from rlnotes.policies.policy import load_policy
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.loading import load_task
@@ -847,7 +847,7 @@ def test_notebook_07_trains_smollm2_with_trl(tmp_path, monkeypatch):
     """The whole notebook with engine="trl": the record and the figures of our loop."""
     from rlnotes.batch.notebook_runner import run_notebook_with_config
     from rlnotes.machine.provenance import project_folder
-    from rlnotes.records.recording import load_run
+    from rlnotes.records.reading import load_run
 
     monkeypatch.setenv("RLNOTES_RUNS", str(tmp_path))
     notebook = project_folder() / "notebooks" / "07_train.ipynb"

@@ -15,7 +15,7 @@ from rlnotes import engines
 from rlnotes.machine.devices import deterministic_algorithms
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.partial import load_state
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.records.run_folders import partial_folder
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.rollouts.scoring import (

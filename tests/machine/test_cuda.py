@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlnotes.machine.devices import best_device
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.rollouts.scoring import packed_logps, per_token_logps
 from rlnotes.training.config import make_config

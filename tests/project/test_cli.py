@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rlnotes.cli import main, parse_overrides
-from rlnotes.records.recording import RunRecorder, load_run
+from rlnotes.records.reading import load_run
+from rlnotes.records.recording import RunRecorder
 
 SLOW = ("torch", "transformers", "papermill", "pandas", "numpy", "trl", "matplotlib")
 TRAIN = ["train", "algorithm=dapo"]

@@ -12,7 +12,8 @@ import pytest
 
 import rlnotes.machine.provenance
 from rlnotes.machine.provenance import command_line, describe_commit, project_folder
-from rlnotes.records.recording import RunRecorder, load_run, load_runs
+from rlnotes.records.reading import load_run, load_runs
+from rlnotes.records.recording import RunRecorder
 from rlnotes.records.run_folders import find_runs, run_name, runs_folder
 
 CONFIG = {

@@ -19,7 +19,8 @@ import rlnotes.records.recording
 from rlnotes.cli import main
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.partial import check_config, load_state, save_state
-from rlnotes.records.recording import RunRecorder, load_run
+from rlnotes.records.reading import load_run
+from rlnotes.records.recording import RunRecorder
 from rlnotes.tasks.arithmetic import ScratchAddition
 from rlnotes.tasks.loading import load_task
 from rlnotes.training.checkpoints import Checkpoints

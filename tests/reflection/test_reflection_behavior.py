@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnotes.analysis.statistics import wilson_interval
+from rlnotes.analysis.intervals import wilson_interval
 from rlnotes.reflection.lab import (
     BEHAVIORS,
     LabReflection,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlnotes.analysis.statistics import stratified_bootstrap
+from rlnotes.analysis.intervals import stratified_bootstrap
 from rlnotes.reflection.benefit import (
     Flips,
     MatchedCounts,

@@ -10,7 +10,7 @@ import torch
 from rlnotes.equations.objectives import policy_loss, value_loss
 from rlnotes.machine.provenance import describe_run, project_folder, same_bits
 from rlnotes.policies.policy import Critic
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.rollouts.scoring import packed_logps, per_token_logps
 from rlnotes.training.batches import group_advantages, prepare, score, weighted_sum

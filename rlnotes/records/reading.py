@@ -1,0 +1,87 @@
+"""Recorded runs read back: one whole, or many in one table."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from rlnotes.machine.files import whole_lines
+from rlnotes.records.run_folders import (
+    NAME_PARTS,
+    RunPaths,
+    find_runs,
+    partial_folder,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LABELS = ("run", *NAME_PARTS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recorded run as it stands on the disk."""
+
+    name: str
+    """Name of the folder."""
+    metrics: pd.DataFrame
+    """One row per step; TRL's log keys; NaN where a step did not log a key."""
+    config: dict[str, Any]
+    meta: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+
+def load_run(folder: str | os.PathLike[str]) -> Run:
+    """Read a run folder; a half-written last line of an interrupted run is left out.
+
+    Raises FileNotFoundError when the folder or one of its files is missing.
+    """
+    import pandas as pd
+
+    folder = Path(folder)
+    files = ("metrics.csv", "samples.jsonl", "config.yaml", "meta.json")
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        partial = partial_folder(folder)
+        hint = f"; an interrupted run is in {partial}" if partial.is_dir() else ""
+        raise FileNotFoundError(f"run folder {folder} has no {missing[0]}{hint}")
+    text = {name: (folder / name).read_text(encoding="utf-8") for name in files}
+    metrics = whole_lines(text["metrics.csv"])
+    return Run(
+        name=folder.name,
+        metrics=pd.read_csv(io.StringIO(metrics), float_precision="round_trip"),
+        config=yaml.safe_load(text["config.yaml"]) or {},
+        meta=json.loads(text["meta.json"]),
+        samples=[
+            json.loads(x) for x in whole_lines(text["samples.jsonl"]).split("\n")[:-1]
+        ],
+    )
+
+
+def load_runs(runs: RunPaths) -> pd.DataFrame:
+    """Runs in one table: run, algorithm, task, policy, seed, then step and the metrics.
+
+    `runs` is a folder, a glob pattern (`data/runs/grpo_*`), a folder of run folders, or
+    an iterable of them; a relative one starts at the working directory. Interrupted
+    (`.partial`) folders come in only when they are named in full. Raises
+    FileNotFoundError when nothing matches.
+    """
+    import pandas as pd
+
+    return pd.concat(
+        [_labelled(load_run(f)) for f in find_runs(runs)], ignore_index=True
+    )
+
+
+def _labelled(run: Run) -> pd.DataFrame:
+    """The run's metrics with the columns that tell it from others in front."""
+    config = {"run": run.name, **run.config}
+    labels = {key: config.get(key) for key in _LABELS}
+    return run.metrics.assign(**labels)[[*labels, *run.metrics.columns]]
