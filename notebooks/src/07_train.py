@@ -130,7 +130,7 @@ from rlnotes import engines
 from rlnotes.analysis import figures
 from rlnotes.machine.provenance import project_folder
 from rlnotes.policies.policy import load_policy
-from rlnotes.records.recording import load_run
+from rlnotes.records.reading import load_run
 from rlnotes.records.run_folders import run_name, runs_folder
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.loading import load_task
