@@ -48,14 +48,13 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "informative_groups",
     ),
     # advantages
-    "equations.advantages": (
-        "generalized_advantage_estimation",
-        "length_adaptive_lambda",
-        "whiten",
+    "equations.gae": ("generalized_advantage_estimation", "length_adaptive_lambda"),
+    "equations.whitening": ("whiten",),
+    "equations.group_advantages": (
         "group_relative_advantages",
         "leave_one_out_advantages",
-        "decoupled_advantages",
     ),
+    "equations.decoupled": ("decoupled_advantages",),
     # objective
     "equations.surrogates": (
         "importance_ratio",

@@ -23,8 +23,8 @@ from differences_in_advantages import ROWS as ADVANTAGE_ROWS
 from differences_in_losses import ROWS as LOSS_ROWS
 from differences_in_training import ROWS as TRAINING_ROWS
 
-from rlnotes.equations.advantages import group_relative_advantages
 from rlnotes.equations.conventions import CONVENTIONS
+from rlnotes.equations.group_advantages import group_relative_advantages
 from rlnotes.equations.objectives import policy_loss
 from rlnotes.teaching.worked_group import worked_group
 

@@ -6,13 +6,11 @@ from typing import Any
 import torch
 from difference_row import Row, T, each, stored
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
-    generalized_advantage_estimation,
-    group_relative_advantages,
-    whiten,
-)
+from rlnotes.equations.decoupled import decoupled_advantages
+from rlnotes.equations.gae import generalized_advantage_estimation
+from rlnotes.equations.group_advantages import group_relative_advantages
 from rlnotes.equations.objectives import value_loss
+from rlnotes.equations.whitening import whiten
 
 
 def std_and_epsilon() -> dict[str, Any]:

@@ -254,7 +254,7 @@ def group_advantages(rewards, num_generations):
 
 # %%
 # NBVAL_CHECK_OUTPUT
-from rlnotes.equations.advantages import (
+from rlnotes.equations.group_advantages import (
     group_relative_advantages,
     leave_one_out_advantages,
 )

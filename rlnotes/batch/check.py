@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rlnotes.equations.advantages import group_relative_advantages
+from rlnotes.equations.group_advantages import group_relative_advantages
 from rlnotes.equations.objectives import policy_loss
 from rlnotes.machine.devices import best_device
 from rlnotes.machine.provenance import (

@@ -1,23 +1,23 @@
 """Aggregation: a weight per token, and token losses as one number."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from .validation import (
     check_choice,
-    check_finite,
     check_float,
     check_groups,
     check_mask,
+    check_masked,
     check_range,
     check_same_shape,
 )
 
 LossType = Literal["grpo", "dapo", "bnpo", "dapo_prompt", "dr_grpo", "luspo", "cispo"]
 
-LOSS_TYPES = ("grpo", "dapo", "bnpo", "dapo_prompt", "dr_grpo", "luspo", "cispo")
+LOSS_TYPES = get_args(LossType)
 
 
 def token_weights(
@@ -125,11 +125,8 @@ def aggregate_loss(
         per_token_loss: (B, T), or (B, 1) for a loss per completion, which counts at
             each of its tokens; never read outside the mask.
         completion_mask: (B, T) zeros and ones.
-        loss_type: this and the rest as `token_weights`.
-        num_generations: see there.
-        max_completion_length: see there.
-        num_items_in_batch: see there.
-        count_empty: see there.
+        loss_type, num_generations, max_completion_length, num_items_in_batch,
+            count_empty: as `token_weights`.
 
     Returns:
         Scalar loss, float32 or better.
@@ -149,6 +146,5 @@ def aggregate_loss(
         dtype=loss.dtype,
     )
     check_same_shape("per_token_loss", loss, "completion_mask", weights, column=True)
-    loss = loss.expand_as(weights).masked_fill(completion_mask == 0, 0.0)
-    check_finite("per_token_loss", loss)
+    loss = check_masked("per_token_loss", loss.expand_as(weights), completion_mask != 0)
     return (weights * loss).sum()

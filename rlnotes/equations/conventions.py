@@ -15,9 +15,9 @@ from typing import Any
 Keywords = Mapping[str, Any]
 
 
-def _keywords(**keywords: Any) -> Keywords:
-    """Read-only keywords."""
-    return MappingProxyType(keywords)
+def _keywords(base: Keywords | None = None, **keywords: Any) -> Keywords:
+    """Read-only keywords: those of `base` with these in their place."""
+    return MappingProxyType({**(base or {}), **keywords})
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Convention:
         name: key in `CONVENTIONS`.
         source: paper or code base with the version that was read.
         gae: for `generalized_advantage_estimation` (γ and λ are the defaults there).
-        whiten: for `advantages.whiten`, applied to GAE advantages.
+        whiten: for `whitening.whiten`, applied to GAE advantages.
         value: for `objectives.value_loss`.
         group_advantage: for `group_relative_advantages`.
         leave_one_out: for `leave_one_out_advantages`.
@@ -73,43 +73,58 @@ class Convention:
         return {**self.clip, **kl, **ratio, **self.aggregation}
 
 
+_GAE = _keywords(gamma=1.0, lam=1.0, masked="carry")
+_WHITEN = _keywords(correction=1, eps=1e-8, shift_mean=True)
+# GRPO §4.1.2 and DAPO Eq 9 have no ε and do not say which std; GDPO's ±.7071 in its
+# example is the unbiased one
+_GROUP = _keywords(
+    scale_rewards="group",
+    correction=1,
+    eps=0.0,
+    baseline="mean",
+    singleton="zero",
+    none_rewards="error",
+)
 _NO_CLAMP = _keywords(level="token", max_log_ratio=None)
 _CLAMP_20 = _keywords(level="token", max_log_ratio=20.0)
+_CLIP = _keywords(epsilon=0.2, epsilon_high=None, delta=None, delta_rule="negative")
 _K3 = _keywords(estimator="k3", gradient="autodiff", clamp=None)
 # Only the value is clamped there. 80 changes no number, as k3 is beyond 10 long before,
 # but keeps e^d finite in float32, where their gradient is NaN from d = 89 on
-_K3_CLAMP_10 = _keywords(estimator="k3", gradient="autodiff", clamp=(80.0, 10.0))
+_K3_CLAMP_10 = _keywords(_K3, clamp=(80.0, 10.0))
+_K3_CLAMP_20_10 = _keywords(_K3, clamp=(20.0, 10.0))
+_TOKEN_MEAN = _keywords(loss_type="dapo", count_empty=False)
+
+
+def _leave_one_out(group: Keywords) -> Keywords:
+    """What RLOO shares with the group advantage of the same code base."""
+    return _keywords(singleton=group["singleton"], none_rewards=group["none_rewards"])
+
+
+def _decoupled(
+    group: Keywords,
+    *,
+    batch_eps: float,
+    batch_stats: str = "sequence",
+    single_reward: str = "renormalize",
+) -> Keywords:
+    """GDPO over the group advantage of the same code base."""
+    batch = _keywords(batch_stats=batch_stats, batch_eps=batch_eps)
+    per_reward = {key: group[key] for key in group if key != "scale_rewards"}
+    return _keywords(per_reward, **batch, single_reward=single_reward)
+
 
 _PAPER = Convention(
     name="paper",
     source="PPO 1707.06347, GRPO 2402.03300, DAPO 2503.14476, GDPO 2601.05242",
-    gae=_keywords(gamma=1.0, lam=0.95, masked="carry"),
+    gae=_keywords(_GAE, lam=0.95),
     whiten=None,  # PPO's paper does not whiten
     value=_keywords(cliprange_value=None),  # PPO Eq 9: plain squared error
-    # GRPO §4.1.2 and DAPO Eq 9 have no ε and do not say which std; GDPO's ±.7071
-    # in its example is the unbiased one.
-    group_advantage=_keywords(
-        scale_rewards="group",
-        correction=1,
-        eps=0.0,
-        baseline="mean",
-        singleton="zero",
-        none_rewards="error",
-    ),
-    leave_one_out=_keywords(singleton="zero", none_rewards="error"),
-    decoupled=_keywords(
-        correction=1,
-        eps=0.0,
-        baseline="mean",
-        batch_stats="sequence",
-        batch_eps=1e-4,  # Eq 6 has an ε and no number
-        single_reward="renormalize",
-        singleton="zero",
-        none_rewards="error",
-    ),
+    group_advantage=_GROUP,
+    leave_one_out=_leave_one_out(_GROUP),
+    decoupled=_decoupled(_GROUP, batch_eps=1e-4),  # Eq 6 has an ε and no number
     ratio=_NO_CLAMP,
-    # DAPO raises epsilon_high to .28
-    clip=_keywords(epsilon=0.2, epsilon_high=None, delta=None, delta_rule="negative"),
+    clip=_CLIP,  # DAPO raises epsilon_high to .28
     cispo=None,  # MiniMax-M1 does not state its cap
     kl=_K3,  # GRPO Eq 4; DAPO has none
     aggregation=_keywords(loss_type="dapo_prompt", count_empty=True),  # DAPO Eq 8
@@ -118,101 +133,58 @@ _PAPER = Convention(
     dynamic_sampling=_keywords(rule="open_interval", keep_singletons=False),
 )
 
+_TRL_GROUP = _keywords(_GROUP, eps=1e-4, none_rewards="skip")
 _TRL = Convention(
     name="trl",
     source="TRL 1.16.0 (PPO as in trl.experimental.ppo of 1.12.0, its last version)",
-    gae=_keywords(gamma=1.0, lam=0.95, masked="zero"),  # A1; terminal reward: B20
-    whiten=_keywords(correction=1, eps=1e-8, shift_mean=True),
+    gae=_keywords(_GAE, lam=0.95, masked="zero"),  # A1; terminal reward: B20
+    whiten=_WHITEN,
     value=_keywords(cliprange_value=0.2),
-    group_advantage=_keywords(  # A2
-        scale_rewards="group",
-        correction=1,
-        eps=1e-4,
-        baseline="mean",
-        singleton="zero",
-        none_rewards="skip",
-    ),
-    leave_one_out=_keywords(singleton="zero", none_rewards="skip"),  # RLOOTrainer
-    decoupled=_keywords(  # A9, multi_objective_aggregation="normalize_then_sum"
-        correction=1,
-        eps=1e-4,
-        baseline="mean",
-        batch_stats="sequence",
-        batch_eps=1e-4,
-        single_reward="renormalize",
-        singleton="zero",
-        none_rewards="skip",
-    ),
+    group_advantage=_TRL_GROUP,  # A2
+    leave_one_out=_leave_one_out(_TRL_GROUP),  # RLOOTrainer
+    # A9, multi_objective_aggregation="normalize_then_sum"
+    decoupled=_decoupled(_TRL_GROUP, batch_eps=1e-4),
     ratio=_NO_CLAMP,  # A3
-    clip=_keywords(epsilon=0.2, epsilon_high=None, delta=None, delta_rule="both"),
+    clip=_keywords(_CLIP, delta_rule="both"),
     cispo=_keywords(epsilon_high=5.0, epsilon=None),  # recommended in its docs
     # A5: use_bias_correction_kl is on by default since 1.10
-    kl=_keywords(estimator="k3", gradient="importance", clamp=None),
+    kl=_keywords(_K3, gradient="importance"),
     aggregation=_keywords(loss_type="dapo", count_empty=True),  # A4
     overlong_filter=_keywords(count_empty=True),  # A6: grpo, dr_grpo keep the rows in B
     overlong=_keywords(bounded=True),  # A7
     dynamic_sampling=None,  # A8
 )
 
+_VERL_GROUP = _keywords(_GROUP, eps=1e-6, singleton="raw")
 _VERL = Convention(
     name="verl",
     source="verl 0.10.0.dev 1dda039 (core_algos as in 0.9.1), recipe dapo 48ea0a7",
-    gae=_keywords(gamma=1.0, lam=1.0, masked="carry"),
-    whiten=_keywords(correction=1, eps=1e-8, shift_mean=True),
+    gae=_GAE,
+    whiten=_WHITEN,
     value=_keywords(cliprange_value=0.5),
-    group_advantage=_keywords(  # A2; None rewards do not exist
-        scale_rewards="group",
-        correction=1,
-        eps=1e-6,
-        baseline="mean",
-        singleton="raw",
-        none_rewards="error",
-    ),
-    leave_one_out=_keywords(singleton="raw", none_rewards="error"),
-    decoupled=_keywords(  # A9; rsqrt(var + 1e-8) over tokens
-        correction=1,
-        eps=1e-6,
-        baseline="mean",
-        batch_stats="token",
-        batch_eps=1e-8,
-        single_reward="renormalize",
-        singleton="raw",
-        none_rewards="error",
-    ),
+    group_advantage=_VERL_GROUP,  # A2; None rewards do not exist
+    leave_one_out=_leave_one_out(_VERL_GROUP),
+    # A9; rsqrt(var + 1e-8) over tokens
+    decoupled=_decoupled(_VERL_GROUP, batch_stats="token", batch_eps=1e-8),
     ratio=_CLAMP_20,
     # A3: dual clip always on at 3; the DAPO script has clip .2/.28 and 10
-    clip=_keywords(epsilon=0.2, epsilon_high=0.2, delta=3.0, delta_rule="negative"),
+    clip=_keywords(_CLIP, epsilon_high=0.2, delta=3.0),
     cispo=_keywords(epsilon_high=1.2, epsilon=0.2),
-    kl=_keywords(estimator="k3", gradient="autodiff", clamp=(20.0, 10.0)),  # A5
-    aggregation=_keywords(loss_type="dapo", count_empty=False),  # A4, token-mean
+    kl=_K3_CLAMP_20_10,  # A5
+    aggregation=_TOKEN_MEAN,  # A4
     overlong_filter=None,  # A6
     overlong=_keywords(bounded=False),  # A7
     dynamic_sampling=_keywords(rule="std", keep_singletons=True),  # A8, recipe
 )
 
+_NVLABS_TRL_GROUP = _keywords(_GROUP, eps=1e-4, none_rewards="zero")
 _NVLABS_TRL = Convention(
     name="nvlabs_trl",
     source="NVlabs/GDPO b080e63, the fork of TRL 0.18",
-    group_advantage=_keywords(
-        scale_rewards="group",
-        correction=1,
-        eps=1e-4,
-        baseline="mean",
-        singleton="zero",
-        none_rewards="zero",
-    ),
-    decoupled=_keywords(  # A9
-        correction=1,
-        eps=1e-4,
-        baseline="mean",
-        batch_stats="sequence",
-        batch_eps=1e-4,
-        single_reward="grpo",
-        singleton="zero",
-        none_rewards="zero",
-    ),
+    group_advantage=_NVLABS_TRL_GROUP,
+    decoupled=_decoupled(_NVLABS_TRL_GROUP, batch_eps=1e-4, single_reward="grpo"),  # A9
     ratio=_NO_CLAMP,
-    clip=_keywords(epsilon=0.2, epsilon_high=None, delta=None, delta_rule="both"),
+    clip=_TRL.clip,
     kl=_K3,
     aggregation=_keywords(loss_type="bnpo", count_empty=True),  # 0.18's default
     overlong_filter=_keywords(count_empty=True),
@@ -221,104 +193,58 @@ _NVLABS_TRL = Convention(
 _NVLABS_VERL = Convention(
     name="nvlabs_verl",
     source="NVlabs/GDPO b080e63, the fork of verl (0.2 or older)",
-    gae=_keywords(gamma=1.0, lam=1.0, masked="zero"),  # read padding values too: B21
-    whiten=_keywords(correction=1, eps=1e-8, shift_mean=True),
-    value=_keywords(cliprange_value=0.5),
-    group_advantage=_keywords(
-        scale_rewards="group",
-        correction=1,
-        eps=1e-6,
-        baseline="mean",
-        singleton="raw",
-        none_rewards="error",
-    ),
-    decoupled=_keywords(  # A9; exactly two rewards, weights not implemented
-        correction=1,
-        eps=1e-6,
-        baseline="mean",
-        batch_stats="token",
-        batch_eps=1e-8,
-        single_reward="error",
-        singleton="raw",
-        none_rewards="error",
-    ),
+    gae=_keywords(_GAE, masked="zero"),  # read padding values too: B21
+    whiten=_WHITEN,
+    value=_VERL.value,
+    group_advantage=_VERL_GROUP,
+    # A9; exactly two rewards, weights not implemented
+    decoupled=_keywords(_VERL.decoupled, single_reward="error"),
     # Losses as in verl 0.2, whose eos_mask keywords the fork still uses: no clamp of
     # the ratio, no dual clip, no dynamic sampling, token mean per micro-batch
     ratio=_NO_CLAMP,
-    clip=_keywords(epsilon=0.2, epsilon_high=None, delta=None, delta_rule="negative"),
+    clip=_CLIP,
     kl=_K3_CLAMP_10,
     aggregation=_keywords(loss_type="bnpo", count_empty=True),
 )
 
+# A2, B4: leave-one-out mean and std by default
+_NEMO_GROUP = _keywords(_GROUP, eps=1e-6, baseline="leave_one_out")
 _NEMO = Convention(
     name="nemo",
     source="NVIDIA-NeMo/RL 7ea279a",
-    gae=_keywords(gamma=1.0, lam=0.95, masked="carry"),
-    whiten=_keywords(correction=1, eps=1e-8, shift_mean=True),
+    gae=_keywords(_GAE, lam=0.95),
+    whiten=_WHITEN,
     value=_keywords(cliprange_value=None),
-    group_advantage=_keywords(  # A2, B4: leave-one-out mean and std by default
-        scale_rewards="group",
-        correction=1,
-        eps=1e-6,
-        baseline="leave_one_out",
-        singleton="zero",
-        none_rewards="error",
-    ),
-    decoupled=_keywords(  # A9
-        correction=1,
-        eps=1e-6,
-        baseline="leave_one_out",
-        batch_stats="sequence",
-        batch_eps=0.0,
-        single_reward="error",
-        singleton="zero",
-        none_rewards="error",
-    ),
+    group_advantage=_NEMO_GROUP,
+    decoupled=_decoupled(_NEMO_GROUP, batch_eps=0.0, single_reward="error"),  # A9
     ratio=_NO_CLAMP,
-    clip=_keywords(epsilon=0.2, epsilon_high=0.2, delta=None, delta_rule="negative"),
+    clip=_keywords(_CLIP, epsilon_high=0.2),
     cispo=_keywords(epsilon_high=1.2, epsilon=0.2),
-    kl=_keywords(estimator="k3", gradient="autodiff", clamp=(20.0, 10.0)),
-    aggregation=_keywords(loss_type="dapo", count_empty=False),  # global valid tokens
+    kl=_K3_CLAMP_20_10,
+    aggregation=_TOKEN_MEAN,  # global valid tokens
     overlong_filter=_keywords(count_empty=False),  # A6
     overlong=_keywords(bounded=False),
     dynamic_sampling=_keywords(rule="std", keep_singletons=False),
 )
 
+# A2; a group of one is NaN there
+_OPENRLHF_GROUP = _keywords(_GROUP, eps=1e-9, singleton="error")
 _OPENRLHF = Convention(
     name="openrlhf",
     source="OpenRLHF 0.11.0 3c3be62",
-    gae=_keywords(gamma=1.0, lam=1.0, masked="zero"),
-    whiten=_keywords(correction=0, eps=1e-8, shift_mean=True),  # clamps var at 1e-8
+    gae=_keywords(_GAE, masked="zero"),
+    whiten=_keywords(_WHITEN, correction=0),  # clamps var at 1e-8
     value=_keywords(cliprange_value=0.5),
-    group_advantage=_keywords(  # A2; a group of one is NaN there
-        scale_rewards="group",
-        correction=1,
-        eps=1e-9,
-        baseline="mean",
-        singleton="error",
-        none_rewards="error",
-    ),
-    leave_one_out=_keywords(singleton="error", none_rewards="error"),
+    group_advantage=_OPENRLHF_GROUP,
+    leave_one_out=_leave_one_out(_OPENRLHF_GROUP),
     ratio=_CLAMP_20,
-    clip=_keywords(epsilon=0.2, epsilon_high=0.2, delta=None, delta_rule="negative"),
+    clip=_keywords(_CLIP, epsilon_high=0.2),
     kl=_K3_CLAMP_10,
-    aggregation=_keywords(loss_type="dapo", count_empty=False),
+    aggregation=_TOKEN_MEAN,
     overlong=_keywords(bounded=True),  # times a penalty factor
     dynamic_sampling=_keywords(rule="open_interval", keep_singletons=False),
 )
 
-CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
-    {
-        convention.name: convention
-        for convention in (
-            _PAPER,
-            _TRL,
-            _VERL,
-            _NVLABS_TRL,
-            _NVLABS_VERL,
-            _NEMO,
-            _OPENRLHF,
-        )
-    }
-)
+_ALL = (_PAPER, _TRL, _VERL, _NVLABS_TRL, _NVLABS_VERL, _NEMO, _OPENRLHF)
+CONVENTIONS: Mapping[str, Convention] = MappingProxyType({x.name: x for x in _ALL})
 """Every convention by name."""

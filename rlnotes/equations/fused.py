@@ -27,14 +27,6 @@ from .validation import (
     check_shape,
 )
 
-# config fields with which transformers models change the logits after h·Wᵀ
-LOGIT_CHANGES = (
-    "final_logit_softcapping",
-    "logit_scale",
-    "logits_scaling",
-    "lm_head_multiplier",
-)
-
 
 @dataclass(frozen=True)
 class FusedResult:
@@ -191,28 +183,6 @@ def fused_logps(
     return result.per_token_logps, result.entropies
 
 
-def plain_head_weight(model: Any) -> Tensor:
-    """Weight (V, H) of a causal LM's head whose logits are h·Wᵀ and nothing else.
-
-    Args:
-        model: a transformers causal LM, or anything with `get_output_embeddings()`.
-
-    Raises:
-        ValueError: no head, a head with bias, or a config that caps or scales logits.
-    """
-    head = model.get_output_embeddings()
-    if head is None:
-        raise ValueError(f"model must have an LM head, got {type(model).__name__}")
-    if getattr(head, "bias", None) is not None:
-        raise ValueError("model must have an LM head without bias, got one with a bias")
-    for name in LOGIT_CHANGES:
-        value = getattr(getattr(model, "config", None), name, None)
-        if value is not None and value != 1:
-            raise ValueError(f"model must have logits h·Wᵀ, got {name}={value!r}")
-    weight: Tensor = head.weight
-    return weight
-
-
 class _FusedHead(torch.autograd.Function):
     """Computes the gradients together with the loss; `backward` hands them over."""
 
@@ -278,23 +248,21 @@ def _check_inputs(
     check_shape("completion_ids", ids, (len(hidden),))
     if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
         raise ValueError(f"completion_ids must be integers, got {ids.dtype}")
-    named = {"head_weight": weight, "completion_ids": ids}
     if skip is not None:
         check_shape("skip", skip, ids.shape)
         if skip.dtype != torch.bool:
             raise ValueError(f"skip must be bool, got {skip.dtype}")
-        named["skip"] = skip
     if entropy_weights is not None:
         check_shape("entropy_weights", entropy_weights, ids.shape)
         check_float("entropy_weights", entropy_weights)
         check_finite("entropy_weights", entropy_weights)
-        named["entropy_weights"] = entropy_weights
-    for name, tensor in named.items():
-        if tensor.device != hidden.device:
-            raise ValueError(
-                f"{name} must be on the device of hidden_states, {hidden.device}, "
-                f"got {tensor.device}"
-            )
+    _check_devices(
+        hidden.device,
+        head_weight=weight,
+        completion_ids=ids,
+        skip=skip,
+        entropy_weights=entropy_weights,
+    )
     if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(weight):
         raise ValueError(
             f"completion_ids must lie in [0, {len(weight)}), "
@@ -303,3 +271,13 @@ def _check_inputs(
     if skip is not None and entropy_weights is not None:
         if bool((entropy_weights[skip] != 0).any()):
             raise ValueError("entropy_weights must be 0 where skip is true")
+
+
+def _check_devices(device: torch.device, **tensors: Tensor | None) -> None:
+    """Raise ValueError for a tensor that is not where the hidden states are."""
+    for name, tensor in tensors.items():
+        if tensor is not None and tensor.device != device:
+            raise ValueError(
+                f"{name} must be on the device of hidden_states, {device}, "
+                f"got {tensor.device}"
+            )

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from .validation import (
     check_choice,
-    check_finite,
     check_float,
     check_mask,
+    check_masked,
     check_shape,
 )
 
@@ -68,8 +68,7 @@ def masked_mean(values: Tensor, mask: Tensor, *, dim: int | None = None) -> Tens
     """
     values = check_float("values", values)
     keep = check_mask("mask", mask, values.shape, at_least=1)
-    kept = values.masked_fill(~keep, 0.0)
-    check_finite("values", kept)
+    kept = check_masked("values", values, keep)
     if dim is None:
         return kept.sum() / keep.sum()
     return kept.sum(dim) / keep.sum(dim).clamp(min=1)

@@ -5,6 +5,8 @@ weights are the whole difference between the aggregation rules, and because they
 known before the loss is, a batch can be cut into micro-batches anywhere.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,9 +22,8 @@ from .surrogates import (
 )
 from .validation import (
     check_choice,
-    check_finite,
-    check_float,
     check_mask,
+    check_masked,
     check_range,
     check_same_shape,
     check_shape,
@@ -61,16 +62,11 @@ def per_token_policy_loss(
         advantages: (N,) or (N, T).
         completion_mask: (N, T) zeros and ones.
         loss_type: only "cispo" matters here.
-        epsilon: this and the next three as `clipped_surrogate_loss`.
-        epsilon_high: see there.
-        delta: see there.
-        delta_rule: see there.
+        epsilon, epsilon_high, delta, delta_rule: as `clipped_surrogate_loss`.
         importance_sampling_level: "token", or "sequence" for GSPO.
         beta: β ≥ 0, weight of the KL; 0 needs no reference.
         ref_per_token_logps: (N, T) log π_ref, needed if β > 0.
-        kl_estimator: this and the next two as `divergences.kl_penalty`.
-        kl_gradient: see there.
-        kl_clamp: see there.
+        kl_estimator, kl_gradient, kl_clamp: as `divergences.kl_penalty`.
         max_log_ratio: as `importance_ratio`.
 
     Returns:
@@ -127,31 +123,31 @@ def policy_loss(
     completion_mask: Tensor,
     *,
     loss_type: LossType = "grpo",
-    epsilon: float = 0.2,
-    epsilon_high: float | None = None,
-    delta: float | None = None,
-    delta_rule: DeltaRule = "negative",
-    importance_sampling_level: Level = "token",
-    beta: float = 0.0,
-    ref_per_token_logps: Tensor | None = None,
-    kl_estimator: Estimator = "k3",
-    kl_gradient: KLGradient = "autodiff",
-    kl_clamp: tuple[float, float] | None = None,
-    max_log_ratio: float | None = 20.0,
     num_generations: int | None = None,
     max_completion_length: int | None = None,
     num_items_in_batch: float | Tensor | None = None,
     count_empty: bool = True,
+    **clip_and_kl: Any,
 ) -> Tensor:
     """Whole policy loss: ratio → clip → + β·KL → aggregate.
 
     L = Σ_it w_it·[−min(ρ·Â, clip(ρ, 1 − ε, 1 + ε_high)·Â) + β·KL_it]
 
     PPO Eq 7, GRPO Eq 3, DAPO Eq 8, Dr. GRPO, GSPO, CISPO are settings of this one.
-    Arguments and errors as `per_token_policy_loss` and `token_weights`.
+
+    Args:
+        per_token_logps, old_per_token_logps, advantages, completion_mask,
+            clip_and_kl: as `per_token_policy_loss`: epsilon, epsilon_high, delta,
+            delta_rule, importance_sampling_level, beta, ref_per_token_logps,
+            kl_estimator, kl_gradient, kl_clamp and max_log_ratio.
+        loss_type, num_generations, max_completion_length, num_items_in_batch,
+            count_empty: as `token_weights`.
 
     Returns:
         Scalar loss, float32 or better.
+
+    Raises:
+        ValueError: as these two.
     """
     per_token_loss = per_token_policy_loss(
         per_token_logps,
@@ -159,17 +155,7 @@ def policy_loss(
         advantages,
         completion_mask,
         loss_type=loss_type,
-        epsilon=epsilon,
-        epsilon_high=epsilon_high,
-        delta=delta,
-        delta_rule=delta_rule,
-        importance_sampling_level=importance_sampling_level,
-        beta=beta,
-        ref_per_token_logps=ref_per_token_logps,
-        kl_estimator=kl_estimator,
-        kl_gradient=kl_gradient,
-        kl_clamp=kl_clamp,
-        max_log_ratio=max_log_ratio,
+        **clip_and_kl,
     )
     return aggregate_loss(
         per_token_loss,
@@ -214,19 +200,12 @@ def value_loss(
     check_same_shape("old_values", old_values, "values", values)
     check_same_shape("returns", returns, "values", values)
     keep = check_mask("completion_mask", completion_mask, values.shape, at_least=1)
-    values = _finite_under("values", values, keep)
-    old_values = _finite_under("old_values", old_values, keep).detach()
-    targets = _finite_under("returns", returns, keep).detach()
+    values = check_masked("values", values, keep)
+    old_values = check_masked("old_values", old_values, keep).detach()
+    targets = check_masked("returns", returns, keep).detach()
     errors = (values - targets).square()
     if cliprange_value is not None:
         check_range("cliprange_value", cliprange_value, low=0.0, low_open=True)
         moved = (values - old_values).clamp(-cliprange_value, cliprange_value)
         errors = torch.maximum(errors, (old_values + moved - targets).square())
     return 0.5 * masked_mean(errors, keep)
-
-
-def _finite_under(name: str, tensor: Tensor, keep: Tensor) -> Tensor:
-    """Return `tensor` in float32 or better, 0 outside the mask and finite under it."""
-    tensor = check_float(name, tensor).masked_fill(~keep, 0.0)
-    check_finite(name, tensor)
-    return tensor

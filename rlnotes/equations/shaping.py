@@ -11,6 +11,7 @@ from .validation import (
     check_float,
     check_groups,
     check_mask,
+    check_masked,
     check_range,
     check_shape,
 )
@@ -71,7 +72,7 @@ def overlong_filter(completion_mask: Tensor, truncated: Tensor) -> Tensor:
 
     DAPO (Yu et al., 2025) §3.4. The rewards still count in the group's mean and std;
     whether the row counts in the loss's denominator is `count_empty` of
-    `objectives.token_weights`.
+    `aggregation.token_weights`.
 
     Args:
         completion_mask: (N, T) zeros and ones.
@@ -116,8 +117,7 @@ def kl_penalized_rewards(
     check_range("beta", beta, low=0.0)
     scores = check_float("scores", scores, integers=True)
     check_finite("scores", scores)
-    kl = check_float("kl", kl.detach()).masked_fill(~keep, 0.0)
-    check_finite("kl", kl)
+    kl = check_masked("kl", kl.detach(), keep)
     after = keep.flip(1).cumsum(1).flip(1)  # tokens from t on, the last has 1
     return scores[:, None] * (keep & (after == 1)) - beta * kl
 

@@ -14,10 +14,15 @@ def _show(shape: Sequence[int | None]) -> str:
     return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
 
 
-def check_shape(name: str, tensor: Tensor, shape: Sequence[int | None]) -> None:
-    """Raise ValueError unless `tensor` has `shape`; None in `shape` fits any size."""
+def _check_tensor(name: str, tensor: object) -> None:
+    """Raise ValueError for what is no tensor."""
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+
+
+def check_shape(name: str, tensor: Tensor, shape: Sequence[int | None]) -> None:
+    """Raise ValueError unless `tensor` has `shape`; None in `shape` fits any size."""
+    _check_tensor(name, tensor)
     fits = len(tensor.shape) == len(shape) and all(
         want is None or want == got
         for got, want in zip(tensor.shape, shape, strict=True)
@@ -35,8 +40,7 @@ def check_same_shape(
 
     `column=True` also lets one value per row through, a last axis of size 1.
     """
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    _check_tensor(name, tensor)
     if column and tensor.shape == (*other.shape[:-1], 1):
         return
     if tensor.shape != other.shape:
@@ -52,8 +56,7 @@ def check_float(name: str, tensor: Tensor, *, integers: bool = False) -> Tensor:
     Raises ValueError for anything but a floating-point tensor; `integers=True` also
     lets integer and bool tensors through (rewards and lengths are often whole).
     """
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    _check_tensor(name, tensor)
     if tensor.is_complex() or not (integers or tensor.is_floating_point()):
         raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
@@ -66,6 +69,13 @@ def check_finite(name: str, tensor: Tensor) -> None:
         raise ValueError(
             f"{name} must be finite, got NaN or infinity in {bad} of {tensor.numel()}"
         )
+
+
+def check_masked(name: str, tensor: Tensor, keep: Tensor) -> Tensor:
+    """Return `tensor` in float32 or better, 0 outside the mask and finite under it."""
+    tensor = check_float(name, tensor).masked_fill(~keep, 0.0)
+    check_finite(name, tensor)
+    return tensor
 
 
 def check_mask(

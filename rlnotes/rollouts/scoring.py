@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from rlnotes.equations.fused import fused_logps, plain_head_weight
+from rlnotes.equations.fused import fused_logps
+from rlnotes.equations.plain_head import plain_head_weight
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.rollouts import Rollouts
 

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
-    generalized_advantage_estimation,
+from rlnotes.equations.aggregation import token_weights
+from rlnotes.equations.decoupled import decoupled_advantages
+from rlnotes.equations.divergences import kl_k3
+from rlnotes.equations.gae import generalized_advantage_estimation
+from rlnotes.equations.group_advantages import (
     group_relative_advantages,
     leave_one_out_advantages,
 )
-from rlnotes.equations.aggregation import token_weights
-from rlnotes.equations.divergences import kl_k3
 from rlnotes.equations.masking import completion_mask_from_ids
 from rlnotes.equations.objectives import value_loss
 from rlnotes.equations.shaping import (

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
-    generalized_advantage_estimation,
-    group_relative_advantages,
-    whiten,
-)
+from rlnotes.equations.decoupled import decoupled_advantages
 from rlnotes.equations.divergences import kl_k1
+from rlnotes.equations.gae import generalized_advantage_estimation
+from rlnotes.equations.group_advantages import group_relative_advantages
 from rlnotes.equations.shaping import (
     conditioned_rewards,
     kl_penalized_rewards,
     overlong_filter,
 )
+from rlnotes.equations.whitening import whiten
 from rlnotes.policies.policy import Critic
 from rlnotes.rewards.rewards import RewardFunction, compute_rewards
 from rlnotes.rollouts.rollouts import Rollouts

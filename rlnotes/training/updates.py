@@ -11,13 +11,10 @@ from torch import Tensor
 
 from rlnotes.equations.aggregation import token_weights
 from rlnotes.equations.divergences import kl_k3
-from rlnotes.equations.fused import (
-    fused_policy_loss,
-    fused_sequence_loss,
-    plain_head_weight,
-)
+from rlnotes.equations.fused import fused_policy_loss, fused_sequence_loss
 from rlnotes.equations.masking import masked_mean
 from rlnotes.equations.objectives import per_token_policy_loss, value_loss
+from rlnotes.equations.plain_head import plain_head_weight
 from rlnotes.equations.surrogates import clip_fractions, importance_ratio
 from rlnotes.rollouts.scoring import completion_hidden_states, unpack
 from rlnotes.training.batches import Batch, predict_values

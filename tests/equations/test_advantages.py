@@ -7,14 +7,16 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
+from rlnotes.equations.decoupled import decoupled_advantages
+from rlnotes.equations.gae import (
     generalized_advantage_estimation,
+    length_adaptive_lambda,
+)
+from rlnotes.equations.group_advantages import (
     group_relative_advantages,
     leave_one_out_advantages,
-    length_adaptive_lambda,
-    whiten,
 )
+from rlnotes.equations.whitening import whiten
 
 NAN = math.nan
 CLOSE = {"atol": 5e-5, "rtol": 0}  # four printed decimals

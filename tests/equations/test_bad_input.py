@@ -6,15 +6,8 @@ import pytest
 import torch
 from torch import tensor as T
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
-    group_relative_advantages,
-    leave_one_out_advantages,
-    length_adaptive_lambda,
-    whiten,
-)
-from rlnotes.equations.advantages import generalized_advantage_estimation as gae
 from rlnotes.equations.aggregation import aggregate_loss, token_weights
+from rlnotes.equations.decoupled import decoupled_advantages
 from rlnotes.equations.divergences import (
     exact_kl,
     kl_k1,
@@ -22,6 +15,12 @@ from rlnotes.equations.divergences import (
     kl_k3,
     kl_penalty,
     token_entropy,
+)
+from rlnotes.equations.gae import generalized_advantage_estimation as gae
+from rlnotes.equations.gae import length_adaptive_lambda
+from rlnotes.equations.group_advantages import (
+    group_relative_advantages,
+    leave_one_out_advantages,
 )
 from rlnotes.equations.masking import completion_mask_from_ids, masked_mean, masked_var
 from rlnotes.equations.objectives import per_token_policy_loss, policy_loss, value_loss
@@ -49,6 +48,7 @@ from rlnotes.equations.validation import (
     check_same_shape,
     check_shape,
 )
+from rlnotes.equations.whitening import whiten
 
 NAN, INF = math.nan, math.inf
 ROWS = torch.zeros(2, 3)

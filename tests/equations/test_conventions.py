@@ -9,16 +9,15 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
-    generalized_advantage_estimation,
-    group_relative_advantages,
-    leave_one_out_advantages,
-    whiten,
-)
 from rlnotes.equations.aggregation import aggregate_loss, token_weights
 from rlnotes.equations.conventions import CONVENTIONS
+from rlnotes.equations.decoupled import decoupled_advantages
 from rlnotes.equations.divergences import kl_penalty
+from rlnotes.equations.gae import generalized_advantage_estimation
+from rlnotes.equations.group_advantages import (
+    group_relative_advantages,
+    leave_one_out_advantages,
+)
 from rlnotes.equations.objectives import policy_loss, value_loss
 from rlnotes.equations.shaping import (
     informative_groups,
@@ -30,6 +29,7 @@ from rlnotes.equations.surrogates import (
     clipped_surrogate_loss,
     importance_ratio,
 )
+from rlnotes.equations.whitening import whiten
 
 NAMES = ["paper", "trl", "verl", "nvlabs_trl", "nvlabs_verl", "nemo", "openrlhf"]
 FUNCTIONS = {

@@ -12,13 +12,9 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlnotes.equations.fused import (
-    fused_logps,
-    fused_policy_loss,
-    fused_sequence_loss,
-    plain_head_weight,
-)
+from rlnotes.equations.fused import fused_logps, fused_policy_loss, fused_sequence_loss
 from rlnotes.equations.objectives import per_token_policy_loss
+from rlnotes.equations.plain_head import plain_head_weight
 from tests.conftest import random_policy
 
 M, H, V = 13, 6, 37

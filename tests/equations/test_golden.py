@@ -17,20 +17,22 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
-    generalized_advantage_estimation,
-    group_relative_advantages,
-    leave_one_out_advantages,
-    length_adaptive_lambda,
-    whiten,
-)
 from rlnotes.equations.aggregation import aggregate_loss
 from rlnotes.equations.conventions import CONVENTIONS
+from rlnotes.equations.decoupled import decoupled_advantages
 from rlnotes.equations.divergences import kl_penalty
+from rlnotes.equations.gae import (
+    generalized_advantage_estimation,
+    length_adaptive_lambda,
+)
+from rlnotes.equations.group_advantages import (
+    group_relative_advantages,
+    leave_one_out_advantages,
+)
 from rlnotes.equations.objectives import policy_loss, value_loss
 from rlnotes.equations.shaping import kl_penalized_rewards, soft_overlong_punishment
 from rlnotes.equations.surrogates import cispo_loss, importance_ratio
+from rlnotes.equations.whitening import whiten
 
 G = 4
 GROUPS = ["rewards", "rewards_constant_group"]

@@ -8,15 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
-    generalized_advantage_estimation,
+from rlnotes.equations.aggregation import LOSS_TYPES, aggregate_loss, token_weights
+from rlnotes.equations.decoupled import decoupled_advantages
+from rlnotes.equations.divergences import exact_kl, kl_k3
+from rlnotes.equations.gae import generalized_advantage_estimation
+from rlnotes.equations.group_advantages import (
     group_relative_advantages,
     leave_one_out_advantages,
-    whiten,
 )
-from rlnotes.equations.aggregation import LOSS_TYPES, aggregate_loss, token_weights
-from rlnotes.equations.divergences import exact_kl, kl_k3
 from rlnotes.equations.masking import completion_mask_from_ids, masked_mean, masked_var
 from rlnotes.equations.objectives import per_token_policy_loss, policy_loss, value_loss
 from rlnotes.equations.shaping import (
@@ -25,6 +24,7 @@ from rlnotes.equations.shaping import (
     soft_overlong_punishment,
 )
 from rlnotes.equations.surrogates import clip_fractions, clipped_surrogate_loss
+from rlnotes.equations.whitening import whiten
 
 fast = settings(deadline=None, max_examples=25, derandomize=True)
 EXACT = {"atol": 0, "rtol": 0}

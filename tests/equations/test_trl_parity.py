@@ -16,13 +16,13 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
+from rlnotes.equations.aggregation import aggregate_loss
+from rlnotes.equations.conventions import CONVENTIONS
+from rlnotes.equations.decoupled import decoupled_advantages
+from rlnotes.equations.group_advantages import (
     group_relative_advantages,
     leave_one_out_advantages,
 )
-from rlnotes.equations.aggregation import aggregate_loss
-from rlnotes.equations.conventions import CONVENTIONS
 from rlnotes.equations.masking import completion_mask_from_ids
 from rlnotes.equations.objectives import policy_loss
 from rlnotes.equations.shaping import overlong_filter, soft_overlong_punishment

@@ -12,12 +12,8 @@ import torch
 from torch import tensor as T
 from torch.testing import assert_close
 
-from rlnotes.equations.advantages import (
-    decoupled_advantages,
-    group_relative_advantages,
-    leave_one_out_advantages,
-)
 from rlnotes.equations.aggregation import token_weights
+from rlnotes.equations.decoupled import decoupled_advantages
 from rlnotes.equations.divergences import (
     exact_kl,
     kl_k1,
@@ -25,6 +21,10 @@ from rlnotes.equations.divergences import (
     kl_k3,
     kl_penalty,
     token_entropy,
+)
+from rlnotes.equations.group_advantages import (
+    group_relative_advantages,
+    leave_one_out_advantages,
 )
 from rlnotes.equations.surrogates import (
     clipped_surrogate_loss,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlnotes.equations.advantages import group_relative_advantages
+from rlnotes.equations.group_advantages import group_relative_advantages
 from rlnotes.teaching.worked_group import WorkedGroup, worked_group
 
 
