@@ -17,7 +17,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "tasks.loading": ("load_task",),
     "tasks.search_traces": ("Trace", "analyze", "trace_rates"),
     # policy
-    "policies.policy": ("Policy", "Critic", "load_policy", "fetch_embedded_model"),
+    "policies.policy": ("Policy", "Critic", "load_policy"),
+    "policies.embedded": ("fetch_embedded_model",),
     "policies.tiny": ("tiny_tokenizer", "tiny_policy"),
     "supervised.search_base": ("Pretraining", "pretrain", "search_tokenizer"),
     "rollouts.scoring": ("per_token_logps", "packed_logps"),

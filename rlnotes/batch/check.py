@@ -20,7 +20,7 @@ from rlnotes.machine.provenance import (
     package_versions,
 )
 from rlnotes.machine.rates import bfloat16_pays, product_rates
-from rlnotes.policies.policy import EMBEDDED_POLICY, cache_folder
+from rlnotes.policies.embedded import EMBEDDED_POLICY, cache_folder
 from rlnotes.records.run_folders import runs_folder
 
 _TOLERANCE = 1e-6

@@ -19,7 +19,7 @@ def check() -> int:
 @command()
 def fetch() -> None:
     """Download and convert the embedded model, once."""
-    from rlnotes.policies.policy import fetch_embedded_model
+    from rlnotes.policies.embedded import fetch_embedded_model
 
     print(f"smollm2-135m is in {fetch_embedded_model()}")
 

@@ -63,8 +63,9 @@ def load_shape(policy: str) -> Shape:
     Qwen2.5 up to 7B is known without the hub. Raises ValueError or RuntimeError for a
     policy that has no config where it should be.
     """
-    from rlnotes.policies.policy import EMBEDDED_POLICY, TINY_POLICY, committed_policies
-    from rlnotes.policies.policy import fetch_embedded_model as fetch
+    from rlnotes.policies.embedded import EMBEDDED_POLICY
+    from rlnotes.policies.embedded import fetch_embedded_model as fetch
+    from rlnotes.policies.policy import TINY_POLICY, committed_policies
 
     if policy == TINY_POLICY:
         raise ValueError("policy: tiny is made on the spot, some megabytes in all")

