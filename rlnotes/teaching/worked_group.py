@@ -96,12 +96,8 @@ def worked_group() -> WorkedGroup:
     """
     tokens = [[token for token, *_ in row] for row in _COMPLETIONS]
     columns = max(len(row) for row in tokens)
-    vocabulary = {END: 0} | {
-        token: 1 + index
-        for index, token in enumerate(
-            sorted({token for row in tokens for token in row} - {END})
-        )
-    }
+    words = sorted({token for row in tokens for token in row} - {END})
+    vocabulary = {token: index for index, token in enumerate([END, *words])}
     completion_ids = torch.zeros(len(tokens), columns, dtype=torch.long)
     logps = torch.zeros(3, len(tokens), columns)
     for i, row in enumerate(_COMPLETIONS):
