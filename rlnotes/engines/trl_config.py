@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from rlnotes.machine.versions import checkpointing_field
 from rlnotes.training.config import Config
 
 PASSED = (
@@ -80,6 +81,8 @@ CRITIC = (
 """Of PPO's critic: without one nobody reads them, with one the config is refused."""
 REFUSED = ("critic", "kl_coef")
 """What TRL has nothing for, unless it is off."""
+
+_CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
 
 _LOSSES = {"bnpo": "dapo", "dapo_prompt": "dapo"}
 # bnpo: the tokens of the mini-batch, over all micro-batches and processes, as "dapo"
@@ -172,7 +175,7 @@ def to_trl_kwargs(config: Config, *, num_processes: int = 1) -> dict[str, Any]:
         "lr_scheduler_type": "constant_with_warmup",
         "shuffle_dataset": False,  # our questions are drawn per step already
         "disable_dropout": True,
-        "activation_checkpointing": False,
+        checkpointing_field(): False,
         "ddp_find_unused_parameters": False,
         "logging_steps": config.updates_per_step,
         "save_strategy": "no",  # the recorder says when
@@ -188,6 +191,10 @@ def read_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     from trl import GRPOConfig
 
+    options = {  # its other name is unknown to one transformers, ignored by the other
+        checkpointing_field() if name in _CHECKPOINTING else name: value
+        for name, value in options.items()
+    }
     known = {field.name for field in dataclasses.fields(GRPOConfig)}
     for name in options:
         if name not in known:

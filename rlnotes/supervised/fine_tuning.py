@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from rlnotes.equations.validation import check_range
+from rlnotes.machine.versions import checkpointing_field
 from rlnotes.policies.policy import Policy
 from rlnotes.tasks.dataset_reading import quiet_datasets
 
@@ -37,6 +38,7 @@ def fine_tune(
     rows = [_row(example, index) for index, example in enumerate(examples)]
     if not rows:
         raise ValueError("examples: expected at least one, got none")
+    keep_activations: dict[str, Any] = {checkpointing_field(): False}  # saves time
     import datasets
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
@@ -66,8 +68,8 @@ def fine_tune(
                 report_to="none",
                 use_cpu=policy.device.type == "cpu",
                 bf16=False,
-                activation_checkpointing=False,  # costs time, saves memory
                 disable_tqdm=not progress,
+                **keep_activations,
             ),
         )
         trainer.remove_callback(PrinterCallback)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from rlnotes.engines import trl_config
-from rlnotes.engines.trl_config import to_trl_kwargs
+from rlnotes.engines.trl_config import read_options, to_trl_kwargs
 from rlnotes.policies.policy import load_policy
 from rlnotes.records.reading import load_run
 from rlnotes.rollouts.scoring import packed_logps
@@ -250,6 +250,17 @@ def test_an_option_reaches_trl():
     with watched(note):
         run(small(), options={"adam_epsilon": 0.5})
     assert seen == {"adam_epsilon": 0.5}
+
+
+@pytest.mark.parametrize("name", ["activation_checkpointing", "gradient_checkpointing"])
+def test_checkpointing_reaches_trl_by_its_old_name_and_its_new_one(name, tmp_path):
+    from trl import GRPOConfig
+
+    options = to_trl_kwargs(Config()) | read_options({name: True})
+    made = GRPOConfig(str(tmp_path), use_cpu=True, **options)
+    assert made.gradient_checkpointing is True  # what both versions set
+    plain = GRPOConfig(str(tmp_path), use_cpu=True, **to_trl_kwargs(Config()))
+    assert plain.gradient_checkpointing is False
 
 
 # ----------------------------------------------------------------- the same mathematics
