@@ -21,7 +21,6 @@ SETUP = "_setup_privateuseone_for_python_backend"
     not hasattr(backend_registration, SETUP),
     reason="this torch has no backends written in Python (2.9 has none, 2.13 has)",
 )
-
 @pytest.mark.parametrize(
     "marks", ["not trl", pytest.param("trl", marks=[pytest.mark.trl])]
 )

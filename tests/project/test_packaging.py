@@ -1,6 +1,7 @@
 """Packaging files agree with each other, and the package keeps its promises."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -148,14 +149,57 @@ def test_make_env_says_which_python_it_needs(tmp_path, script, message):
     assert not (tmp_path / ".venv").exists()
 
 
+def jobs(name: str) -> dict:
+    text = (ROOT / ".github" / "workflows" / name).read_text()
+    return yaml.safe_load(text)["jobs"]
+
+
+def commands(job: dict) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
 def test_ci_does_what_a_contributor_does():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    lines = [x for x in script.read_text().splitlines() if not x.startswith("#")]
-    assert lines[0] == "set -euo pipefail" and lines[-2:] == ["make check", "make test"]
-    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())
-    steps = workflow["jobs"]["tests"]["steps"]
-    assert [step["run"] for step in steps if "run" in step] == lines[-2:]
+    lines = script.read_text().splitlines()
+    assert "set -euo pipefail" in lines
+    typed = [line for line in lines if line.startswith("make ")]
+    assert commands(jobs("tests.yml")["tests"]) == ["make check", "make test"]
+    assert {"make check", "make test"} <= set(typed)
+
+
+def test_the_workflows_cover_three_systems_and_both_ends_of_python():
+    tests = jobs("tests.yml")
+    systems = [*tests["tests"]["strategy"]["matrix"]["os"], "windows-latest"]
+    assert systems == ["ubuntu-latest", "macos-latest", "windows-latest"]
+    assert tests["windows"]["runs-on"] == systems[-1]
+    assert not any("make" in command for command in commands(tests["windows"]))
+    low = PROJECT["requires-python"].removeprefix(">=")
+    for name in ("tests", "windows"):
+        assert tests[name]["strategy"]["matrix"]["python"] == [low, "3.14"]
+
+
+def test_the_lowest_versions_have_a_job():
+    (install,) = (c for c in commands(jobs("tests.yml")["lowest"]) if "torch==" in c)
+    for requirement in requirements([]):
+        if requirement.name in ("torch", "transformers"):
+            (low,) = (s.version for s in requirement.specifier if s.operator == ">=")
+            assert f"{requirement.name}=={low}.*" in install
+
+
+@pytest.mark.parametrize("name", ["tests.yml", "newest.yml"])
+def test_workflows_pin_actions_by_commit_and_say_that_we_did_not_run_them(name):
+    text = (ROOT / ".github" / "workflows" / name).read_text()
+    assert text.startswith("# Not run by us")
+    used = re.findall(r"uses: (.+)", text)
+    pin = re.compile(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert used and [line for line in used if not pin.fullmatch(line)] == []
+
+
+def test_the_devcontainer_installs_as_everybody_does():
+    lines = (ROOT / ".devcontainer" / "devcontainer.json").read_text().splitlines()
+    assert lines[0].startswith("// Not run by us")
+    assert json.loads("\n".join(lines[1:]))["postCreateCommand"] == "make env"
 
 
 @pytest.mark.parametrize("name", rlnotes.__all__)
