@@ -35,8 +35,8 @@ class SweepRun:
     def step(self) -> int:
         """The last step in the record so far, 0 before the first."""
         try:
-            lines = (partial_folder(self.folder) / "metrics.csv").read_text()
-            return int(lines.rstrip().rsplit("\n", 1)[-1].split(",")[0])
+            text = (partial_folder(self.folder) / "metrics.csv").read_bytes()
+            return int(text.rstrip().rsplit(b"\n", 1)[-1].split(b",")[0])
         except (OSError, ValueError):  # not there yet, or the header alone
             return 0
 

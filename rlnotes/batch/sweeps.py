@@ -108,7 +108,10 @@ def _stop(running: dict[SweepRun, subprocess.Popen[bytes]]) -> None:
         child.terminate()
     for run, child in running.items():
         child.wait()
-        run.log.unlink(missing_ok=True)
+        with suppress(
+            PermissionError
+        ):  # Windows: a notebook's kernel outlives it a bit
+            run.log.unlink(missing_ok=True)
 
 
 def _progress(run: SweepRun) -> str:

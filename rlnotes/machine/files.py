@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 try:
     import fcntl
-except ImportError:  # Windows: two processes on one folder are not noticed there
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
@@ -48,13 +48,11 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises FileExistsError when another process holds it.
     """
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    path = folder if fcntl else folder.with_name(folder.name + ".lock")
+    descriptor = os.open(path, os.O_RDONLY if fcntl else os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        _lock(descriptor)
+    except (BlockingIOError, PermissionError):
         os.close(descriptor)
         raise FileExistsError(f"{folder} is being written by another process") from None
     except OSError:  # a file system without locks
@@ -63,6 +61,9 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+        if path != folder:
+            with suppress(PermissionError):  # another process holds it by now
+                path.unlink()
 
 
 def whole_lines(text: str) -> str:
@@ -94,3 +95,13 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _flush(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock or raise at once. Windows locks bytes of files, not folders."""
+    if fcntl:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]

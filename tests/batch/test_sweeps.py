@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlnotes.batch import sweeps
 from rlnotes.batch.plan import parse_seeds, plan_sweep
 from rlnotes.cli import main
 from rlnotes.records.reading import load_run
@@ -249,3 +250,38 @@ def test_an_interrupt_stops_the_children_and_keeps_their_states(
             os.kill(child, 0)
     assert names(output) == [state.parent.name for state in states]
     assert all(state.exists() for state in states)
+
+
+def test_without_an_affinity_every_core_counts(monkeypatch):
+    """macOS and Windows have no `sched_getaffinity`."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    for count, cores in ((6, 6), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        assert sweeps._cores() == cores
+
+
+def test_windows_stops_at_once_and_leaves_a_log_that_is_still_open(
+    write, tmp_path, monkeypatch
+):
+    """There `terminate` kills, and what the child's kernel holds open stays."""
+    runs = plan_sweep([write("a")], [0, 1], output=tmp_path, overrides={})
+    command = [sys.executable, "-c", "import time; time.sleep(99)"]
+    running = {run: subprocess.Popen(command) for run in runs}
+
+    def unlink(path, missing_ok=False):
+        raise PermissionError(13, "used by another process", str(path))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(subprocess.Popen, "terminate", subprocess.Popen.kill)
+    sweeps._stop(running)
+    assert [child.returncode for child in running.values()] == [-signal.SIGKILL] * 2
+
+
+def test_a_crash_on_windows_is_told_by_its_log_or_its_number(write, tmp_path):
+    (run,) = plan_sweep([write("a")], [0], output=tmp_path, overrides={})
+    run.log.write_text("")
+    assert sweeps._outcome(run, 0xC0000005) == "exit status 3221225477"
+    run.log.write_text("Traceback\nValueError: no\n\n")
+    assert sweeps._outcome(run, 0xC0000005) == "ValueError: no"
+    assert sweeps._outcome(run, -9) == "killed by SIGKILL"
+    assert sweeps._outcome(run, 0) is None and not run.log.exists()
