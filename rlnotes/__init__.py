@@ -135,7 +135,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "reflection.scores": ("detect_behaviors", "detector_scores"),
     # around it
     "machine.provenance": ("project_folder", "describe_run"),
-    "batch.notebook_runner": ("run_notebooks", "run_notebook_with_config"),
+    "batch.notebook_runner": ("run_notebooks",),
+    "batch.one_notebook": ("run_notebook_with_config",),
     "teaching.exercises": ("check_exercise",),
     "batch.check": ("run_check",),
 }

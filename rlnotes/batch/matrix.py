@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rlnotes.batch.notebook_runner import check_parameters, run_notebook_with_config
+from rlnotes.batch.one_notebook import check_parameters, run_notebook_with_config
 from rlnotes.batch.plan import SweepRun, parse_seeds, plan_sweep
 from rlnotes.engines import ENGINES
 from rlnotes.engines.trl_config import check_expressible

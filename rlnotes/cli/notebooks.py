@@ -56,7 +56,7 @@ def notebook(
     notebook: Path, output: Path, config: Path | None, overrides: list[str]
 ) -> None:
     """Execute one notebook; an unknown parameter is refused."""
-    from rlnotes.batch.notebook_runner import run_notebook_with_config
+    from rlnotes.batch.one_notebook import run_notebook_with_config
 
     run_notebook_with_config(notebook, output, config, parse_overrides(overrides))
     print(f"executed notebook: {output}")

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlnotes.batch.notebook_runner import find_notebooks, run_notebook
+from rlnotes.batch.notebook_runner import find_notebooks
+from rlnotes.batch.one_notebook import run_notebook
 from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import project_folder
 

@@ -1,20 +1,21 @@
 """Notebooks run in order, a failure is named and stops nothing, parameters are checked.
 
-Every test runs real two- or three-cell notebooks in a real kernel.
+Every test of a run is one of real notebooks of a few cells in real kernels.
 """
 
+import json
+import math
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from rlnotes.batch.notebook_runner import (
-    check_parameters,
-    find_notebooks,
-    run_notebook_with_config,
-    run_notebooks,
-)
+from rlnotes.batch.notebook_runner import find_notebooks, run_notebooks
+from rlnotes.batch.notebook_times import committed_seconds, pace, time_left
+from rlnotes.batch.one_notebook import check_parameters, run_notebook_with_config
 from rlnotes.cli import main
+from rlnotes.machine.provenance import project_folder
 from rlnotes.teaching.notebook_pairs import KERNELSPEC
 
 PARAMETERS = """\
@@ -74,12 +75,101 @@ def test_a_failing_notebook_is_named_and_the_others_run(project, capfd, monkeypa
         "failed in cell [2]: AssertionError: no",
         "ok",
     ]
+    assert table[5] == (
+        f"01_b: open {Path('out/01_b.ipynb')} at the failing cell;"
+        " once it is mended: make run NB=01_b"
+    )
     assert table[-1] == "executed notebooks: out"
     names = sorted(path.name for path in (project / "out").iterdir())
     assert names == ["00_a.ipynb", "01_b.ipynb", "02_c.ipynb"]
     records, cwd = project / "out" / "records", project / "notebooks"
     assert printed(project / "out" / "00_a.ipynb").startswith(f"{records} {cwd}\n")
     assert printed(project / "out" / "02_c.ipynb") == "last\n"
+
+
+DIES = "import os; os.kill(os.getpid(), 9)"
+
+
+def test_a_killed_kernel_costs_its_own_notebook_only(project, capfd):
+    """As the system kills it for memory: the advice names what to halve."""
+    folder = project / "notebooks"
+    write_notebook(folder / "00_a.ipynb", "print('last words')", DIES, "print('never')")
+    parameters = "max_steps = 4\neval_samples = 8\ngeneration_batch_size = 64"
+    write_notebook(folder / "01_b.ipynb", DIES, parameters=parameters)
+    results = run_notebooks("notebooks", "out")
+    assert [r.error for r in results] == [
+        "outside a cell: DeadKernelError: Kernel died",
+        "outside a cell: DeadKernelError: Kernel died",
+        None,
+    ]
+    assert printed(project / "out" / "00_a.ipynb") == "last words\n"
+    assert printed(project / "out" / "02_c.ipynb") == "last\n"
+    out, err = capfd.readouterr()
+    assert err.count(" failed outside a cell: DeadKernelError") == 2
+    died = "a kernel that is killed mostly ran out of memory:"
+    assert f"\n00_a: {died} close other programs, then make run NB=00_a\n" in out
+    command = "rlnotes notebook notebooks/01_b.ipynb out/01_b.ipynb"
+    halve = f"halve generation_batch_size: {command} generation_batch_size=32"
+    assert f"\n01_b: {died} {halve}\n" in out
+    assert main(halve.split(": rlnotes ")[1].split()) == 2  # it knows the parameter
+    assert "Kernel died" in capfd.readouterr().err
+
+
+def test_a_kernel_that_cannot_start_is_no_matter_of_memory(project, monkeypatch, capfd):
+    monkeypatch.setattr("rlnotes.batch.one_notebook.KERNEL", "nothing")
+    (result,) = run_notebooks("notebooks", "out", ["02_c"])
+    assert result.error == (
+        "outside a cell: NoSuchKernel: No such kernel named nothing"
+    )
+    assert "02_c: see whether `rlnotes check` finds" in capfd.readouterr().out
+
+
+def test_each_notebook_says_how_long_it_and_the_rest_will_take(project, capfd):
+    """No terminal here. 01_b fails at once: it says nothing on this machine's pace."""
+    seconds = {"00_a": 30, "01_b": 600, "02_c": 90}
+    path = project / "notebooks" / "seconds.json"
+    path.write_text(json.dumps({"machine": "another", "seconds": seconds}))
+    results = run_notebooks("notebooks", "out", speed=0.5)
+    lines = [x for x in capfd.readouterr().out.splitlines() if x.startswith("[")]
+    assert lines[0] == "[1/3] 00_a, about 1 min; 24 min left"
+    now = (60 / 0.5 + results[0].seconds) / (60 + 30)
+    b, both = (math.ceil(x * now / 60) for x in (600, 690))
+    assert lines[1] == f"[2/3] 01_b, about {b} min; {both} min left"
+    c = math.ceil(90 * now / 60)
+    assert lines[2] == f"[3/3] 02_c, about {c} min; {c} min left"
+
+
+def test_the_pace_starts_at_the_speed_and_goes_to_what_is_measured():
+    committed = {"a": 60.0, "b": 540.0}
+    assert pace(committed, {}) == 1.0
+    assert pace(committed, {}, speed=4.0) == 0.25
+    # (60 + 180)/(60 + 60): one notebook as long as the prior counts half
+    assert pace(committed, {"a": 180.0, "of my own": 999.0}) == 2.0
+    assert pace(committed, {"a": 180.0, "b": 1620.0}) == pytest.approx(1860 / 660)
+    for speed in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match=f"speed must be > 0, got {speed}"):
+            pace(committed, {}, speed=speed)
+
+
+def test_unknown_notebooks_are_left_out_of_the_time():
+    committed = {"a": 30.0, "b": 61.0}
+    assert time_left(["a", "b"], committed, 1.0) == ", about 1 min; 2 min left"
+    assert time_left(["b", "a"], committed, 2.0) == ", about 3 min; 4 min left"
+    assert time_left(["x", "b"], committed, 1.0) == "; at least 2 min left"
+    assert time_left(["b", "x"], committed, 1.0) == ", about 2 min; at least 2 min left"
+    assert time_left(["x"], committed, 1.0) == ""
+
+
+def test_the_committed_seconds_are_those_of_the_readme(tmp_path):
+    assert committed_seconds(tmp_path) == {}
+    folder = project_folder() / "notebooks"
+    seconds = committed_seconds(folder)
+    assert set(seconds) <= {path.stem for path in find_notebooks(folder)}
+    row = re.compile(
+        r"^\| \d\d \| \[.+?\]\(notebooks/(.+?)\.ipynb\).* \| (\d+) \|$", re.M
+    )
+    readme = (project_folder() / "README.md").read_text(encoding="utf-8")
+    assert dict(row.findall(readme)) == {x: str(y) for x, y in seconds.items()}
 
 
 def test_one_notebook_can_be_chosen(project, capfd):

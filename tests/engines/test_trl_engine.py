@@ -856,7 +856,7 @@ def test_bfloat16_on_a_cpu_is_evaluated_with_its_own_weights():
 @pytest.mark.slow
 def test_notebook_07_trains_smollm2_with_trl(tmp_path, monkeypatch):
     """The whole notebook with engine="trl": the record and the figures of our loop."""
-    from rlnotes.batch.notebook_runner import run_notebook_with_config
+    from rlnotes.batch.one_notebook import run_notebook_with_config
     from rlnotes.machine.provenance import project_folder
     from rlnotes.records.reading import load_run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from rlnotes.batch.notebook_runner import check_parameters
+from rlnotes.batch.one_notebook import check_parameters
 from rlnotes.machine.files import read_mapping
 from rlnotes.teaching.notebook_pairs import compare_pair
 

@@ -1,0 +1,161 @@
+"""Execute one notebook by papermill, with parameters that were checked before.
+
+`rlnotes notebook` is `run_notebook_with_config`: what `papermill IN OUT -f FILE -p name
+value` does, but a parameter that the notebook does not know, of which papermill only
+warns, is refused.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from rlnotes.machine.files import read_mapping
+from rlnotes.machine.provenance import command_line
+
+KERNEL = "python3"
+
+
+def run_notebook(
+    notebook: Path,
+    output: Path,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Execute one notebook with a progress bar and write the executed copy.
+
+    `environment` is laid over this process's, `cwd` is the working directory. Lines
+    that a cell prints and that start with "step" are shown as they come, and so are
+    progress bars on a terminal. Raises papermill's PapermillExecutionError for a
+    failing cell; the copy then ends at that cell.
+    """
+    import papermill
+
+    variables = {
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # no widgets here
+        "RLNOTES_COMMAND": command_line(sys.argv),
+        **(environment or {}),
+    }
+    with mock.patch.dict(os.environ, variables):  # undone afterwards
+        papermill.execute_notebook(
+            notebook.resolve(),
+            output.resolve(),
+            parameters=dict(parameters or {}),
+            kernel_name=KERNEL,
+            cwd=cwd,
+            progress_bar={"desc": "  cells", "leave": False, "disable": None},
+            stdout_file=_StepEcho(),
+            stderr_file=_BarEcho(),
+            extra_arguments=["--log-level=ERROR"],  # of the kernel, not the notebook
+        )
+
+
+def run_notebook_with_config(
+    notebook: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> None:
+    """Execute a notebook with the parameters of a YAML file and `overrides` over them.
+
+    Raises FileNotFoundError for a missing file, ValueError for a parameter that the
+    notebook's `parameters` cell does not have or that is of another type than the
+    value there, both before anything runs.
+    """
+    notebook, output = Path(notebook), Path(output)
+    if not notebook.is_file():
+        raise FileNotFoundError(f"notebook: no file {notebook}")
+    given = config or {}
+    values = dict(given) if isinstance(given, Mapping) else read_mapping(given)
+    values |= overrides or {}
+    check_parameters(notebook, values)
+    make_writable(output.parent)
+    run_notebook(notebook, output, parameters=values)
+
+
+def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that the notebook does not know or whose type is another's.
+
+    An int is welcome where a float stands; where None stands, anything is. Raises
+    ValueError.
+    """
+    import papermill
+
+    known = papermill.inspect_notebook(notebook)
+    for name, value in parameters.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(
+                f"parameter {name!r} is unknown to {notebook.name}{hint};"
+                f" it has {sorted(known)}"
+            )
+        _check_type(name, value, known[name]["default"])
+
+
+def make_writable(folder: Path) -> None:
+    """Make `folder` where it is missing; ValueError if it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"output folder {folder} cannot be written: {error.strerror}"
+        ) from None
+
+
+def _check_type(name: str, value: Any, default: str) -> None:
+    """Compare with the literal in the parameters cell; no literal, no opinion."""
+    try:
+        standing = ast.literal_eval(default)
+    except (ValueError, SyntaxError):
+        return
+    allowed = (int, float) if isinstance(standing, float) else (type(standing),)
+    if standing is not None and value is not None and type(value) not in allowed:
+        raise ValueError(
+            f"parameter {name!r} must be {type(standing).__name__} like {standing!r},"
+            f" got {value!r} ({type(value).__name__})"
+        )
+
+
+class _StepEcho:
+    """File for a notebook's stdout that lets only the lines of training steps pass."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def write(self, text: str) -> None:
+        """Show whole lines that start with "step", above the progress bar."""
+        from tqdm import tqdm
+
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.lstrip().startswith("step"):
+                tqdm.write(f"  {line}", file=sys.stdout)
+
+    def flush(self) -> None:
+        """Lines are shown as they end; nothing waits here."""
+        sys.stdout.flush()
+
+
+class _BarEcho:
+    """File for a notebook's stderr that lets a progress bar through to a terminal."""
+
+    def write(self, text: str) -> None:
+        """Show a bar (it redraws its line) if a person is looking."""
+        if "\r" in text and sys.stderr.isatty():
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Draw what was written."""
+        sys.stderr.flush()
