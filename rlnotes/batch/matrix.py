@@ -49,7 +49,9 @@ def plan_matrix(path: Path, *, output: Path | None = None) -> list[SweepRun]:
     for key in values:
         check_choice("key", key, _KEYS)
     configs = [path.parent / name for name in _names("configs", values.get("configs"))]
-    seeds = _seeds(values.get("seeds", 0))
+    given = values.get("seeds", 0)  # 3, 0-4 or [0, 1]
+    words = given if isinstance(given, list) else [given]
+    seeds = parse_seeds(",".join(map(str, words)))
     engine = values.get("engine", "rlnotes")
     check_choice("engine", engine, ENGINES)
     notebook = project_folder() / _NOTEBOOK
@@ -93,13 +95,6 @@ def _names(key: str, value: Any) -> list[str]:
     if not good:
         raise ValueError(f"{key}: expected a list of YAML files, got {value!r}")
     return list(value)
-
-
-def _seeds(value: Any) -> list[int]:
-    """`0-4`, 3 or [0, 1] as a list of seeds."""
-    return parse_seeds(
-        ",".join(map(str, value if isinstance(value, list) else [value]))
-    )
 
 
 def _overrides(value: Any) -> dict[str, dict[str, Any]]:

@@ -15,12 +15,7 @@ from pathlib import Path
 from rlnotes.batch.notebook_times import committed_seconds, pace, time_left
 from rlnotes.batch.one_notebook import make_writable, run_notebook
 
-_SIZES = (
-    "per_device_train_batch_size",
-    "generation_batch_size",
-    "eval_samples",
-    "sft_prompts",
-)
+_SIZES = ("per_device_train_batch_size", "generation_batch_size", "sft_prompts")
 """Parameters that memory grows with, the one that changes the results least first."""
 
 
@@ -57,7 +52,10 @@ def run_notebooks(
     stems, committed = [x.stem for x in notebooks], committed_seconds(Path(folder))
     measured: dict[str, float] = {}
     now = pace(committed, measured, speed=speed)
-    output = _empty_folder(Path(output)).resolve()
+    make_writable(Path(output))
+    if any(Path(output).iterdir()):
+        raise ValueError(f"output folder {output} is not empty; choose another")
+    output = Path(output).resolve()
     results: list[NotebookResult] = []
     try:
         for done, notebook in enumerate(notebooks):
@@ -132,32 +130,16 @@ def _advise(problem: Exception, notebook: Path, copy: Path) -> str:
         return f"open {_shown(copy)} at the failing cell; once it is mended: {again}"
     if "Kernel died" not in str(problem):
         return f"see whether `rlnotes check` finds the installation sound, then {again}"
-    died = "a kernel that is killed mostly ran out of memory:"
-    name, half = _smaller(notebook)
-    if not name:
-        return f"{died} close other programs, then {again}"
-    words = f"{_shown(notebook)} {_shown(copy)} {name}={half}"
-    return f"{died} halve {name}: rlnotes notebook {words}"
-
-
-def _smaller(notebook: Path) -> tuple[str, int]:
-    """The first parameter of `_SIZES` that the notebook has, and half its value."""
     import papermill
 
+    died = "a kernel that is killed mostly ran out of memory:"
     known = papermill.inspect_notebook(notebook)
     for name in _SIZES:
         value = known.get(name, {}).get("default", "")
         if value.isdecimal() and int(value) > 1:
-            return name, int(value) // 2
-    return "", 0
-
-
-def _empty_folder(folder: Path) -> Path:
-    """Make `folder`; ValueError if that fails or something is in it."""
-    make_writable(folder)
-    if any(folder.iterdir()):
-        raise ValueError(f"output folder {folder} is not empty; choose another")
-    return folder
+            words = f"{_shown(notebook)} {_shown(copy)} {name}={int(value) // 2}"
+            return f"{died} halve {name}: rlnotes notebook {words}"
+    return f"{died} close other programs, then {again}"
 
 
 def _shown(path: Path) -> str:

@@ -1,7 +1,4 @@
-"""TIME LEFT: the committed seconds of each notebook, at the pace of this run.
-
-`notebooks/seconds.json` names the machine that its seconds were measured on.
-"""
+"""TIME LEFT: the seconds in `notebooks/seconds.json`, at the pace of this machine."""
 
 from __future__ import annotations
 
@@ -11,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PRIOR = 60.0
-"""Committed seconds that the first guess weighs as much as: the first notebook reads
-every package from a cold disk, which does not make the machine a slow one."""
+"""Seconds that the first guess counts for: a cold disk is not yet a slow machine."""
 
 
 def committed_seconds(folder: Path) -> dict[str, float]:
     """Notebook → seconds, as `folder/seconds.json` has them; {} without the file."""
     path = folder / "seconds.json"
-    if not path.is_file():
-        return {}
-    return dict(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    text = path.read_text(encoding="utf-8") if path.is_file() else '{"seconds": {}}'
+    return dict(json.loads(text)["seconds"])
 
 
 def pace(
@@ -28,9 +23,8 @@ def pace(
 ) -> float:
     """Seconds here over committed ones: (P / speed + Σ measured) / (P + Σ committed).
 
-    The sums go over the notebooks of `measured` that are committed, P is `PRIOR`.
-    `speed` is how many times as fast as the machine of the file this one is held to be
-    before anything is measured. Raises ValueError unless it is positive.
+    The sums go over the notebooks of `measured`, P is `PRIOR`; `speed`: how many times
+    as fast as the file's machine this one is held to be before anything is measured.
     """
     if not speed > 0:
         raise ValueError(f"speed must be > 0, got {speed}")
@@ -47,10 +41,6 @@ def time_left(names: Sequence[str], committed: Mapping[str, float], now: float) 
     known = [committed[name] * now for name in names if name in committed]
     if not known:
         return ""
-    own = f", about {_minutes(known[0])}" if names[0] in committed else ""
+    own = f", about {math.ceil(known[0] / 60)} min" if names[0] in committed else ""
     least = "at least " if len(known) < len(names) else ""
-    return f"{own}; {least}{_minutes(sum(known))} left"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{math.ceil(seconds / 60)} min"
+    return f"{own}; {least}{math.ceil(sum(known) / 60)} min left"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import io
 import os
 import sys
 import tempfile
@@ -128,34 +129,26 @@ def _check_type(name: str, value: Any, default: str) -> None:
         )
 
 
-class _StepEcho:
+class _StepEcho(io.TextIOBase):
     """File for a notebook's stdout that lets only the lines of training steps pass."""
 
-    def __init__(self) -> None:
-        self._rest = ""
+    rest = ""
 
-    def write(self, text: str) -> None:
-        """Show whole lines that start with "step", above the progress bar."""
+    def write(self, text: str) -> int:
         from tqdm import tqdm
 
-        *lines, self._rest = (self._rest + text).split("\n")
+        *lines, self.rest = (self.rest + text).split("\n")
         for line in lines:
             if line.lstrip().startswith("step"):
-                tqdm.write(f"  {line}", file=sys.stdout)
-
-    def flush(self) -> None:
-        """Lines are shown as they end; nothing waits here."""
-        sys.stdout.flush()
+                tqdm.write(f"  {line}", file=sys.stdout)  # above the progress bar
+                sys.stdout.flush()
+        return len(text)
 
 
-class _BarEcho:
+class _BarEcho(io.TextIOBase):
     """File for a notebook's stderr that lets a progress bar through to a terminal."""
 
-    def write(self, text: str) -> None:
-        """Show a bar (it redraws its line) if a person is looking."""
-        if "\r" in text and sys.stderr.isatty():
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        """Draw what was written."""
-        sys.stderr.flush()
+    def write(self, text: str) -> int:
+        if "\r" in text and sys.stderr.isatty():  # a bar redraws its line
+            print(text, end="", file=sys.stderr, flush=True)
+        return len(text)

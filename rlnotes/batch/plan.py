@@ -80,9 +80,11 @@ def plan_sweep(
     runs: dict[Path, SweepRun] = {}
     for seed in seeds:
         for path in paths:
-            config = load_config(path, **{**overrides, "seed": seed})
+            values = {**overrides, "seed": seed}
+            config = load_config(path, **values)
             folder = output / run_name(config.to_dict())
-            command = _command(path, {**overrides, "seed": seed})
+            words = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+            command = ("rlnotes", "train", "--config", str(path), *words)
             if folder in runs:
                 raise ValueError(
                     f"{runs[folder].command[3]} and {path} would both be"
@@ -93,8 +95,3 @@ def plan_sweep(
             check_config(partial_folder(folder), config.to_dict(), DEFAULTS)
             load_task(config.task)
     return list(runs.values())
-
-
-def _command(path: Path, overrides: dict[str, Any]) -> tuple[str, ...]:
-    words = (f"{key}={json.dumps(value)}" for key, value in overrides.items())
-    return ("rlnotes", "train", "--config", str(path), *words)

@@ -58,7 +58,8 @@ def run_sweep(runs: Sequence[SweepRun], *, jobs: int | None = None) -> dict[str,
                 failed |= {run.folder.name: error} if error else {}
                 tqdm.write(f"{'failed' if error else 'recorded run'}: {run.folder}")
                 bar.update()
-            bar.set_postfix_str(", ".join(map(_progress, running)))
+            steps = [f"{x.folder.name} {x.step}/{x.config.max_steps}" for x in running]
+            bar.set_postfix_str(", ".join(steps))
             time.sleep(_POLL_SECONDS)
     finally:
         _stop(running)
@@ -112,10 +113,6 @@ def _stop(running: dict[SweepRun, subprocess.Popen[bytes]]) -> None:
             PermissionError
         ):  # Windows: a notebook's kernel outlives it a bit
             run.log.unlink(missing_ok=True)
-
-
-def _progress(run: SweepRun) -> str:
-    return f"{run.folder.name} {run.step}/{run.config.max_steps}"
 
 
 def _cores() -> int:
