@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlnotes.batch.plan import SweepRun
+from rlnotes.machine.threads import available_cores
 from rlnotes.training.config import make_config
 
 _POLL_SECONDS = 0.2
@@ -39,7 +40,7 @@ def run_sweep(runs: Sequence[SweepRun], *, jobs: int | None = None) -> dict[str,
     """
     from tqdm import tqdm
 
-    jobs = _cores() if jobs is None else jobs
+    jobs = available_cores() if jobs is None else jobs
     if jobs < 1:
         raise ValueError(f"jobs must be >= 1, got {jobs}")
     waiting = [run for run in runs if not run.folder.exists()]
@@ -109,16 +110,8 @@ def _stop(running: dict[SweepRun, subprocess.Popen[bytes]]) -> None:
         child.terminate()
     for run, child in running.items():
         child.wait()
-        with suppress(
-            PermissionError
-        ):  # Windows: a notebook's kernel outlives it a bit
+        with suppress(PermissionError):  # Windows: held by a kernel for a moment more
             run.log.unlink(missing_ok=True)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _run_one() -> None:

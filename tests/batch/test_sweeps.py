@@ -252,12 +252,10 @@ def test_an_interrupt_stops_the_children_and_keeps_their_states(
     assert all(state.exists() for state in states)
 
 
-def test_without_an_affinity_every_core_counts(monkeypatch):
-    """macOS and Windows have no `sched_getaffinity`."""
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    for count, cores in ((6, 6), (None, 1)):
-        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
-        assert sweeps._cores() == cores
+def test_a_sweep_has_a_job_for_each_core(monkeypatch):
+    monkeypatch.setattr(sweeps, "available_cores", lambda: 0)
+    with pytest.raises(ValueError, match="jobs must be >= 1, got 0"):
+        sweeps.run_sweep([])
 
 
 def test_windows_stops_at_once_and_leaves_a_log_that_is_still_open(

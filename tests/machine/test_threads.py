@@ -69,3 +69,11 @@ def test_what_a_person_chose_stays(monkeypatch, clean):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert threads.thread_environment() == {"OMP_WAIT_POLICY": "ACTIVE"}
+
+
+def test_without_an_affinity_every_core_is_available(monkeypatch):
+    """macOS and Windows have no `sched_getaffinity`."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    for count, cores in ((6, 6), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        assert threads.available_cores() == cores
