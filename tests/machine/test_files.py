@@ -13,7 +13,8 @@ import pytest
 
 from rlnotes.machine import files
 from rlnotes.machine.files import locked
-from rlnotes.records.recording import RunRecorder, load_run
+from rlnotes.records.reading import load_run
+from rlnotes.records.recording import RunRecorder
 
 TRY = """
 import sys
