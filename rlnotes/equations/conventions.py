@@ -4,7 +4,8 @@
 
 Numbers B1 to B24 in the comments are rows of `docs/differences.md`, which executes
 them; A1 GAE, A2 group advantage, A3 clip, A4 aggregation, A5 KL, A6 and A7 overlong,
-A8 dynamic sampling and A9 GDPO are its topics. None is "not implemented there".
+A8 dynamic sampling and A9 GDPO are its topics. None is "not implemented there". Each
+set of keywords is written as its difference from the one that it was made of.
 """
 
 from collections.abc import Mapping
@@ -22,53 +23,33 @@ def _keywords(base: Keywords | None = None, **keywords: Any) -> Keywords:
 
 @dataclass(frozen=True)
 class Convention:
-    """Keywords that reproduce one source; None where the source lacks the thing.
+    """Keywords that reproduce one source; None where the source lacks the thing."""
 
-    Attributes:
-        name: key in `CONVENTIONS`.
-        source: paper or code base with the version that was read.
-        gae: for `generalized_advantage_estimation` (γ and λ are the defaults there).
-        whiten: for `whitening.whiten`, applied to GAE advantages.
-        value: for `objectives.value_loss`.
-        group_advantage: for `group_relative_advantages`.
-        leave_one_out: for `leave_one_out_advantages`.
-        decoupled: for `decoupled_advantages`.
-        ratio: for `importance_ratio`, and `max_log_ratio` of `policy_loss`.
-        clip: for `clipped_surrogate_loss`, and the same names of `policy_loss`.
-        cispo: for `cispo_loss`.
-        kl: for `divergences.kl_penalty`; `policy_keywords` renames it.
-        aggregation: for `token_weights` and `aggregate_loss`. The caller adds
-            num_generations ("dapo_prompt") or max_completion_length ("dr_grpo").
-        overlong_filter: whether rows filtered as overlong still count, for
-            `token_weights`; None where the filter does not exist.
-        overlong: for `soft_overlong_punishment`; the caller adds the lengths.
-        dynamic_sampling: for `informative_groups`.
-    """
-
-    name: str
-    source: str
-    group_advantage: Keywords
-    clip: Keywords
-    kl: Keywords
+    name: str  # key in `CONVENTIONS`
+    source: str  # paper or code base with the version that was read
+    group_advantage: Keywords  # for `group_relative_advantages`
+    clip: Keywords  # for `clipped_surrogate_loss`, the same names for `policy_loss`
+    kl: Keywords  # for `divergences.kl_penalty`; `policy_keywords` renames it
+    # for `token_weights` and `aggregate_loss`. The caller adds num_generations
+    # ("dapo_prompt") or max_completion_length ("dr_grpo")
     aggregation: Keywords
-    ratio: Keywords
+    ratio: Keywords  # for `importance_ratio`, and `max_log_ratio` of `policy_loss`
+    # for `generalized_advantage_estimation`; γ and λ are the defaults there
     gae: Keywords | None = None
-    whiten: Keywords | None = None
-    value: Keywords | None = None
-    leave_one_out: Keywords | None = None
-    decoupled: Keywords | None = None
-    cispo: Keywords | None = None
+    whiten: Keywords | None = None  # for `whitening.whiten`, applied to GAE advantages
+    value: Keywords | None = None  # for `objectives.value_loss`
+    leave_one_out: Keywords | None = None  # for `leave_one_out_advantages`
+    decoupled: Keywords | None = None  # for `decoupled_advantages`
+    cispo: Keywords | None = None  # for `cispo_loss`
+    # whether rows filtered as overlong still count, for `token_weights`; None where
+    # the filter does not exist
     overlong_filter: Keywords | None = None
-    overlong: Keywords | None = None
-    dynamic_sampling: Keywords | None = None
+    overlong: Keywords | None = None  # `soft_overlong_punishment`, without the lengths
+    dynamic_sampling: Keywords | None = None  # for `informative_groups`
 
     def policy_keywords(self) -> dict[str, Any]:
         """Keywords of `objectives.policy_loss`: ratio, clip, KL and aggregation."""
-        kl = {
-            "kl_estimator": self.kl["estimator"],
-            "kl_gradient": self.kl["gradient"],
-            "kl_clamp": self.kl["clamp"],
-        }
+        kl = {f"kl_{name}": value for name, value in self.kl.items()}
         ratio = {"max_log_ratio": self.ratio["max_log_ratio"]}
         return {**self.clip, **kl, **ratio, **self.aggregation}
 

@@ -20,12 +20,7 @@ import torch
 from torch import Tensor
 
 from .fused_chunks import Call, TokenLoss, value_and_slopes
-from .validation import (
-    check_finite,
-    check_float,
-    check_range,
-    check_shape,
-)
+from .validation import check_finite, check_float, check_range, check_shape
 
 
 @dataclass(frozen=True)

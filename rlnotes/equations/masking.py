@@ -9,13 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .validation import (
-    check_choice,
-    check_float,
-    check_mask,
-    check_masked,
-    check_shape,
-)
+from .validation import check_choice, check_float, check_mask, check_masked, check_shape
 
 
 def completion_mask_from_ids(

@@ -547,3 +547,13 @@ def test_value_loss_of_half_precision_is_float32():
     loss = value_loss(*rows, T([[1]]))
     assert loss.dtype == torch.float32
     assert loss.item() == 45000.0  # 300² overflows float16
+
+
+def test_policy_loss_hands_its_keywords_on_and_refuses_others():
+    logps, old, mask = T([[-1.0, -1.0]]), T([[-1.5, -0.5]]), T([[1, 1]])
+    inputs = (logps, old, T([1.0]), mask)
+    keywords = {"epsilon": 0.1, "epsilon_high": 0.3, "max_log_ratio": 0.2}
+    per_token = per_token_policy_loss(*inputs, **keywords)
+    assert_close(policy_loss(*inputs, **keywords), per_token.mean())
+    with pytest.raises(TypeError, match="epsilon_hi"):
+        policy_loss(*inputs, epsilon_hi=0.3)

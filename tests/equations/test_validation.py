@@ -13,6 +13,7 @@ from rlnotes.equations.validation import (
     check_float,
     check_groups,
     check_mask,
+    check_masked,
     check_range,
     check_same_shape,
     check_shape,
@@ -120,3 +121,12 @@ def test_groups():
     for size in (0, -2, 2.0, "2", None):
         with pytest.raises(ValueError, match="^num_generations must be an integer"):
             check_groups("x", 4, size)
+
+
+def test_masked_is_finite_under_the_mask_and_zero_outside():
+    keep = T([True, False])
+    masked = check_masked("x", T([1.5, math.nan]), keep)
+    assert masked.tolist() == [1.5, 0.0]
+    assert check_masked("x", T([1.5, 2.0]).half(), keep).dtype == torch.float32
+    with pytest.raises(ValueError, match="^x must be finite, got NaN or infinity in 1"):
+        check_masked("x", T([math.inf, 1.0]), keep)
