@@ -48,11 +48,7 @@ def use_style() -> None:
 
 
 def plot_surrogate(
-    *,
-    epsilon: float = 0.2,
-    epsilon_high: float | None = None,
-    delta: float | None = None,
-    max_ratio: float = 2.0,
+    *, epsilon: float = 0.2, epsilon_high: float | None = None
 ) -> Figure:
     """The clipped surrogate against the ratio and its slope, for Â = +1 and Â = −1.
 
@@ -66,13 +62,12 @@ def plot_surrogate(
 
     figure, (value_axes, slope_axes) = plt.subplots(1, 2, figsize=(8, 3))
     for advantage, color in ((1.0, POSITIVE), (-1.0, NEGATIVE)):
-        ratio = torch.linspace(0.0, max_ratio, 801, requires_grad=True)
+        ratio = torch.linspace(0.0, 2.0, 801, requires_grad=True)
         loss = clipped_surrogate_loss(
             ratio[:, None],
             torch.full((801,), advantage),
             epsilon=epsilon,
             epsilon_high=epsilon_high,
-            delta=delta,
         )
         (slope,) = torch.autograd.grad(-loss.sum(), ratio)
         x, label = ratio.detach().numpy(), f"Â = {advantage:+.0f}"
@@ -145,15 +140,9 @@ def plot_runs(
         for name, group in runs.groupby(by, sort=False):
             table = group.pivot_table(index="step", columns="seed", values=key)
             table = table.rolling(smooth, min_periods=1).mean()
-            color = colors.get(str(name))
             label = f"{name} ({table.shape[1]} seeds)"
-            (line,) = panel.plot(
-                table.index, table.mean(axis=1), color=color, label=label
-            )
-            low, high = table.min(axis=1), table.max(axis=1)
-            panel.fill_between(
-                table.index, low, high, color=line.get_color(), alpha=0.15, lw=0
-            )
+            series = (table.mean(axis=1), table.min(axis=1), table.max(axis=1))
+            _band(panel, label, colors.get(str(name)), table.index, *series)
         _label(panel, key)
         if smooth > 1:
             panel.set_xlabel(f"step (mean of {smooth})")
@@ -183,11 +172,8 @@ def plot_bands(
         bands = metric_bands(runs, key, by=list(labels))
         for name, band in bands.groupby(by, sort=False):
             label = f"{name} ({band['n'].max()} seeds)"
-            x, middle, low, high = (
-                band[column] for column in ("step", "estimate", "low", "high")
-            )
-            (line,) = panel.plot(x, middle, color=colors.get(str(name)), label=label)
-            panel.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
+            series = (band[c] for c in ("step", "estimate", "low", "high"))
+            _band(panel, label, colors.get(str(name)), *series)
         _label(panel, key)
         panel.set_xlabel(xlabel)
     axes[0].legend(fontsize=8)
@@ -248,6 +234,14 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
     for empty in flat[count:]:
         empty.remove()
     return figure, flat[:count]
+
+
+def _band(
+    axes: Axes, label: str, color: str | None, x: Any, middle: Any, low: Any, high: Any
+) -> None:
+    """A line and the range around it, in one color."""
+    (line,) = axes.plot(x, middle, color=color, label=label)
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
 
 
 def _label(axes: Axes, key: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rlnotes.records.reading import Run, load_run
 from rlnotes.records.run_folders import RunPaths, find_runs
@@ -14,19 +12,6 @@ _EDGE = 5  # steps averaged at either end of a run
 _LABELS = ("algorithm", "task", "policy")
 _REWARDS = (f"reward, first {_EDGE}", f"reward, last {_EDGE}")
 _COLUMNS = (*_LABELS, "seeds", "steps", *_REWARDS, "minutes", "commit")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Mean over seeds and its sample standard deviation (ddof 1)."""
-
-    mean: float
-    std: float
-
-    def __str__(self) -> str:
-        """`0.91 ± 0.02`; one seed has no spread to show."""
-        spread = "" if math.isnan(self.std) else f" ± {self.std:.2f}"
-        return f"{self.mean:.2f}{spread}"
 
 
 def results_table(runs: RunPaths) -> str:
@@ -54,16 +39,17 @@ def _summary(runs: Sequence[Run]) -> tuple[str, ...]:
     return (
         " ".join(str(run.config.get("seed")) for run in runs),
         "–".join(str(n) for n in dict.fromkeys((steps[0], steps[-1]))),
-        str(_estimate([reward.head(_EDGE).mean() for reward in rewards])),
-        str(_estimate([reward.tail(_EDGE).mean() for reward in rewards])),
+        _mean_and_std([reward.head(_EDGE).mean() for reward in rewards]),
+        _mean_and_std([reward.tail(_EDGE).mean() for reward in rewards]),
         f"{minutes:.1f}",
         " ".join(sorted({_commit(run) for run in runs})),
     )
 
 
-def _estimate(values: Sequence[float]) -> Estimate:
-    std = statistics.stdev(values) if len(values) > 1 else math.nan
-    return Estimate(statistics.mean(values), std)
+def _mean_and_std(values: Sequence[float]) -> str:
+    """`0.91 ± 0.02`, the sample standard deviation; one seed has no spread to show."""
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def _commit(run: Run) -> str:

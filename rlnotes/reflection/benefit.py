@@ -19,7 +19,7 @@ from rlnotes.analysis.intervals import Interval, mean_interval
 from rlnotes.reflection.lab import first_try_solves, search_question
 from rlnotes.reflection.words import WordList
 from rlnotes.rewards.rewards import completion_text
-from rlnotes.tasks.base import Task, TaskSet, last_number, verify_number
+from rlnotes.tasks.base import Task, last_number, verify_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class MatchedCounts:
 
     def accuracy(self, *, reflected: bool) -> float:
         """Share of right responses with or without reflection, problems not matched."""
-        return _share(
+        return share(
             sum(r if reflected else right - r for _, right, _, r in self._rows()),
             sum(n if reflected else all_ - n for all_, _, n, _ in self._rows()),
         )
@@ -108,7 +108,7 @@ class Flips:
             "right_to_wrong": self.right_to_wrong,
             "unreadable": unreadable,
         }
-        return {name: _share(count, self.responses) for name, count in counts.items()}
+        return {name: share(count, self.responses) for name, count in counts.items()}
 
 
 def is_right(record: Mapping[str, Any]) -> bool | None:
@@ -132,29 +132,23 @@ def problem_of(record: Mapping[str, Any]) -> object:
 def right_before_reflection(
     record: Mapping[str, Any],
     words: WordList,
-    task_set: TaskSet | None = None,
     *,
     field: str = "completion",
 ) -> bool | None:
     """Whether the answer readable before the first reflective word is right.
 
     A search question: the first try's operators, taken as the answer. Any other: the
-    text before the first of `words`, read and verified by `task_set`, by default as the
-    last number against the record's `answer`. None when no answer can be read there.
+    last number before the first of `words`, against the record's `answer`. None when no
+    answer can be read there.
     """
-    prompt, text = record.get("prompt"), completion_text(record.get(field))
-    question = search_question(prompt) if isinstance(prompt, str) else None
+    text = completion_text(record.get(field))
+    question = search_question(record.get("prompt"))
     if question is not None:
         return first_try_solves(text, question)
-    before = text[: words.first(text)]
-    if task_set is None:
-        answer = str(record.get("answer"))
-        readable = last_number(answer) is not None and last_number(before) is not None
-        return bool(verify_number(before, Task("", answer))) if readable else None
-    task = Task(prompt or "", str(record.get("answer")), record)
-    if task_set.read_answer(before, task) is None:
+    before, answer = text[: words.first(text)], str(record.get("answer"))
+    if last_number(answer) is None or last_number(before) is None:
         return None
-    return task_set.verify(before, task) == 1
+    return verify_number(before, Task("", answer)) == 1
 
 
 def compare_with_baseline(
@@ -184,5 +178,6 @@ def _digest(problem: object) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _share(part: int, whole: int) -> float:
+def share(part: float, whole: float) -> float:
+    """part / whole; NaN where there is nothing to share."""
     return part / whole if whole else math.nan

@@ -6,11 +6,11 @@ A file is read once, line by line: memory holds one `Counts` a training step, an
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from rlnotes.reflection.benefit import (
     Flips,
@@ -18,9 +18,10 @@ from rlnotes.reflection.benefit import (
     is_right,
     problem_of,
     right_before_reflection,
+    share,
 )
 from rlnotes.reflection.lab import BEHAVIORS, lab_reflection, search_question
-from rlnotes.reflection.records import Reading, RecordedResponse, read_responses
+from rlnotes.reflection.responses import Reader, RecordedResponse
 from rlnotes.reflection.text import folded_behaviors
 from rlnotes.reflection.words import WordList
 
@@ -73,8 +74,7 @@ class Counts:
     def _add_behaviors(
         self, response: RecordedResponse, folded: str
     ) -> dict[str, bool]:
-        prompt = response.record.get("prompt")
-        question = search_question(prompt) if isinstance(prompt, str) else None
+        question = search_question(response.record.get("prompt"))
         if question is None:
             behaviors = folded_behaviors(folded)
         else:
@@ -143,7 +143,7 @@ class Counted:
     """Everything that was counted in some files."""
 
     by_step: dict[float | None, Counts]
-    reading: Reading
+    reading: Reader
     benefit: Benefit | None
 
     @property
@@ -168,37 +168,28 @@ def count_reflection(
     paths: Iterable[str | os.PathLike[str]],
     words: WordList,
     *,
-    field: str = "completion",
-    step_field: str = "step",
-    strict: bool = False,
     benefit: bool = False,
-    progress: bool = False,
+    **reading: Any,
 ) -> Counted:
     """Count words and behavior in JSONL files, by step, and with `benefit` layer 3.
 
-    Raises FileNotFoundError or ValueError for files that cannot be read, hold no
-    completion or, if `strict`, a broken line; and for more than 20,000 steps, which
-    would be an id and not a step.
+    `reading` are options of a `Reader`: field, step_field, strict, progress. Raises
+    FileNotFoundError or ValueError for files that cannot be read, hold no completion
+    or, if `strict`, a broken line; and for more than 20,000 steps, which would be an
+    id and not a step.
     """
-    counted = Counted({}, Reading(), Benefit() if benefit else None)
-    for path in paths:
-        for response in read_responses(
-            path,
-            counted.reading,
-            field=field,
-            step_field=step_field,
-            strict=strict,
-            progress=progress,
-        ):
-            counts = counted.by_step.setdefault(response.step, Counts())
-            if len(counted.by_step) > MAX_STEPS:
-                raise ValueError(
-                    f"step_field: {step_field!r} has more than {MAX_STEPS} values,"
-                    " expected a training step"
-                )
-            seen = counts.add(response, words)
-            if counted.benefit is not None:
-                counted.benefit.add(response, seen, words, field)
+    reader = Reader(**reading)
+    counted = Counted({}, reader, Benefit() if benefit else None)
+    for response in (one for path in paths for one in reader.read(path)):
+        counts = counted.by_step.setdefault(response.step, Counts())
+        if len(counted.by_step) > MAX_STEPS:
+            raise ValueError(
+                f"step_field: {reader.step_field!r} has more than {MAX_STEPS} values,"
+                " expected a training step"
+            )
+        seen = counts.add(response, words)
+        if counted.benefit is not None:
+            counted.benefit.add(response, seen, words, reader.field)
     return counted
 
 
@@ -215,19 +206,19 @@ def rates(counts: Counts, words: WordList) -> dict[str, float]:
     """
     n, total = counts.responses, sum(counts.words.values())
     values = {
-        "per_response": _per(total, n),
-        "per_1000_tokens": 1000 * _per(total, counts.tokens),
-        "share": _per(counts.reflecting, n),
-        "wait/per_response": _per(counts.waits, n),
-        "wait/per_1000_tokens": 1000 * _per(counts.waits, counts.tokens),
+        "per_response": share(total, n),
+        "per_1000_tokens": 1000 * share(total, counts.tokens),
+        "share": share(counts.reflecting, n),
+        "wait/per_response": share(counts.waits, n),
+        "wait/per_1000_tokens": 1000 * share(counts.waits, counts.tokens),
     }
-    values |= {f"word/{name}": _per(counts.words[name], n) for name in words.names}
-    values |= {f"behavior/{b}": _per(counts.behaviors[b], n) for b in BEHAVIORS}
+    values |= {f"word/{name}": share(counts.words[name], n) for name in words.names}
+    values |= {f"behavior/{b}": share(counts.behaviors[b], n) for b in BEHAVIORS}
     return values | {
-        "superficial": _per(counts.lab_superficial, counts.lab_waits),
-        "completions/mean_length": _per(counts.tokens, n),
-        "completions/mean_length_right": _per(counts.right_tokens, counts.right),
-        "completions/mean_length_wrong": _per(counts.wrong_tokens, counts.wrong),
+        "superficial": share(counts.lab_superficial, counts.lab_waits),
+        "completions/mean_length": share(counts.tokens, n),
+        "completions/mean_length_right": share(counts.right_tokens, counts.right),
+        "completions/mean_length_wrong": share(counts.wrong_tokens, counts.wrong),
     }
 
 
@@ -235,7 +226,3 @@ def _waits(folded: str, found: Counter[str], words: WordList) -> int:
     if "wait" in words.names:
         return found["wait"]
     return _WAIT.count_folded(folded)["wait"] if "wait" in folded else 0
-
-
-def _per(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan

@@ -33,7 +33,7 @@ def describe(report: Report) -> str:
     ]
     sides = {"": report.counted, "baseline: ": report.baseline}
     for name, side in sides.items():
-        for kind, count in (side.reading.problems() if side else {}).items():
+        for kind, count in (side.reading.faults if side else {}).items():
             lines.append(f"{name}{count} lines {kind.replace('_', ' ')}")
     lines.append(report.summary().to_string(float_format="{:.4g}".format))
     if report.counted.benefit is not None:
@@ -91,16 +91,20 @@ def plot_reflection(report: Report) -> Figure:
 
 def _plot_words(report: Report) -> Figure:
     import matplotlib.pyplot as plt
+    import pandas as pd
 
     sides = {"untrained": report.baseline, "completions": report.counted}
-    names = report.words.names
-    figure, axes = plt.subplots(figsize=(6, 0.35 * len(names) + 1.5))
-    for index, (label, side) in enumerate(s for s in sides.items() if s[1] is not None):
-        values = rates(side.total, report.words)  # type: ignore[union-attr]
-        places = [place + 0.4 * index for place in range(len(names))]
-        axes.barh(places, [values[f"word/{n}"] for n in names], 0.4, label=label)
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="occurrences per response", title=f"words: {report.words.name}")
+    shown = {
+        label: [
+            rates(side.total, report.words)[f"word/{n}"] for n in report.words.names
+        ]
+        for label, side in sides.items()
+        if side is not None
+    }
+    table = pd.DataFrame(shown, index=report.words.names)
+    figure, axes = plt.subplots(figsize=(6, 0.35 * len(table) + 1.5))
+    table.plot.barh(ax=axes, title=f"words: {report.words.name}")
+    axes.set_xlabel("occurrences per response")
     axes.legend(fontsize=8)
     return figure
 

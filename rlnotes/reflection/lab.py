@@ -92,10 +92,11 @@ def first_try_solves(completion: object, task: Task) -> bool | None:
     return None if found is None else solves(found.operators, task)
 
 
-def search_question(prompt: str) -> Task | None:
+def search_question(prompt: object) -> Task | None:
     """The task of a search prompt (`make 20 from 5 6 9 :`), None for other prompts."""
     # only short prompts are remembered: a thousand long ones would fill the memory
-    return _question(prompt) if len(prompt) <= _LONGEST else None
+    short = isinstance(prompt, str) and len(prompt) <= _LONGEST
+    return _question(prompt) if short else None
 
 
 @lru_cache(maxsize=1024)

@@ -5,9 +5,8 @@
     report.summary()      every rate beside the untrained policy's
 
 More reflective words do not mean more self-correction, and neither means that it helps
-(DeepSeek-R1 Fig 9; Dr. GRPO App D; oat-zero). So three layers: `reflection_words`;
-`reflection_lab` and `reflection_text`, behavior; `reflection_benefit`. Files may be of
-any length (`reflection_counts`).
+(DeepSeek-R1 Fig 9; Dr. GRPO App D; oat-zero). So three layers: `words`; behavior, by
+`lab` and `text`; `benefit`. Files may be of any length (`counts`).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from rlnotes.reflection.counts import (
     count_reflection,
     rates,
 )
-from rlnotes.reflection.records import check_inputs
+from rlnotes.reflection.responses import check_inputs
 from rlnotes.reflection.words import WordList, load_words
 
 if TYPE_CHECKING:
@@ -133,20 +132,17 @@ def reflect(
     word_list = words if isinstance(words, WordList) else load_words(words)
     check_inputs(paths)
     check_inputs([*paths, *([] if baseline is None else [baseline])])
-
-    def count(files: Sequence[Path]) -> Counted:
-        return count_reflection(
-            files,
-            word_list,
-            field=field,
-            step_field=step_field,
-            strict=strict,
-            benefit=benefit,
-            progress=progress,
-        )
-
-    first = None if baseline is None else count([baseline])
-    counted = count(paths)
+    options: dict[str, Any] = {
+        "field": field,
+        "step_field": step_field,
+        "strict": strict,
+        "benefit": benefit,
+        "progress": progress,
+    }
+    first = None
+    if baseline is not None:
+        first = count_reflection([baseline], word_list, **options)
+    counted = count_reflection(paths, word_list, **options)
     return Report(word_list, counted, first or counted.untrained)
 
 
@@ -154,22 +150,14 @@ def _benefit_rows(benefit: Benefit) -> list[dict[str, Any]]:
     """n of an interval is the problems with both kinds of responses."""
     rows: list[dict[str, Any]] = []
     for kind, counts in benefit.matched.items():
-        matched = counts.difference()
-        for quantity, value in (
-            ("accuracy with reflection", counts.accuracy(reflected=True)),
-            ("accuracy without", counts.accuracy(reflected=False)),
+        for quantity, found in (
+            ("accuracy with reflection", {"estimate": counts.accuracy(reflected=True)}),
+            ("accuracy without", {"estimate": counts.accuracy(reflected=False)}),
+            ("difference, matched", vars(counts.difference())),
         ):
-            rows.append({"reflection": kind, "quantity": quantity, "estimate": value})
-        rows.append(
-            {"reflection": kind, "quantity": "difference, matched", **vars(matched)}
-        )
+            rows.append({"reflection": kind, "quantity": quantity, **found})
+    n = benefit.flips.responses
     for quantity, value in benefit.flips.rates().items():
-        rows.append(
-            {
-                "reflection": "words",
-                "quantity": quantity,
-                "estimate": value,
-                "n": benefit.flips.responses,
-            }
-        )
+        row = {"reflection": "words", "quantity": quantity, "estimate": value, "n": n}
+        rows.append(row)
     return rows

@@ -26,10 +26,10 @@ Behaviors = Mapping[str, bool]
 def detect_behaviors(prompt: object, completion: object) -> dict[str, bool]:
     """The four behaviors: exact for a search question's response, else by patterns."""
     text = completion_text(completion)
-    task = search_question(prompt) if isinstance(prompt, str) else None
-    return (
-        text_behaviors(text) if task is None else lab_reflection(text, task).behaviors()
-    )
+    task = search_question(prompt)
+    if task is None:
+        return text_behaviors(text)
+    return lab_reflection(text, task).behaviors()
 
 
 def detector_scores(

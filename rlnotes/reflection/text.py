@@ -10,12 +10,12 @@ judge them. Patterns read wording, not mathematics, and so they miss
 - backward chaining above all, which is seldom announced.
 
 So a rate is a rate of wordings. Compare it with the untrained policy's, and measure
-the detector on labels of the texts at hand (`reflection_scores.detector_scores`) before
+the detector on labels of the texts at hand (`scores.detector_scores`) before
 leaning on it. On 60 labelled answers of SmolLM2-135M-Instruct, a model that announces
 checks and does none, it fails (`python scripts/detector_scores.py`; precision, recall):
 verification .25, .14; backtracking 0, 0; subgoal_setting .71, .48, most misses numbered
 lists; backward_chaining never labelled, detected twice. The patterns were not fitted to
-these labels. In the search lab behavior is exact (`reflection_lab`).
+these labels. In the search lab behavior is exact (`lab`).
 
 Every pattern starts at a word and repeats without bound only white space, each time
 after a word: time is linear in the text.

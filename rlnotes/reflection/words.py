@@ -6,7 +6,7 @@
 Words are evidence of words, not of self-correction. DeepSeek-R1 Fig 9(a) reports that
 its ten words grow 5–7-fold and does not say per what; its responses grow 17-fold, so
 a count per response may rise while the count per token falls. Hence always both, and
-the share of responses with at least one (`reflection.rates`).
+the share of responses with at least one (`counts.rates`).
 
 What is a match: the whole word in any case (casefold), at the longest entry where two
 fit. A blank in an entry stands for any white space, a hyphen for any of - ‐ ‑. A

@@ -2,7 +2,7 @@
 
 import math
 import re
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -57,7 +57,7 @@ class ReasoningGym:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name and options."""
-        return _rebuild, (self._dataset, self._options)
+        return partial(ReasoningGym, self._dataset, **self._options), ()
 
     def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
         """`count` training tasks; repeats only if the dataset has too few questions.
@@ -131,10 +131,6 @@ class ReasoningGym:
                 seen.add(entry["question"])
                 tasks.append(_task(entry, source_seed, index))
         return tasks
-
-
-def _rebuild(dataset: str, options: dict[str, Any]) -> ReasoningGym:
-    return ReasoningGym(dataset, **options)
 
 
 def _task(entry: dict[str, Any], source_seed: int, source_index: int) -> Task:

@@ -21,6 +21,11 @@ import time
 from functools import lru_cache
 from typing import Any
 
+try:
+    import resource
+except ImportError:  # Windows: no limits there
+    resource = None  # type: ignore[assignment]
+
 SECONDS = 2
 """Processor time of one comparison; a usual one takes some milliseconds."""
 LONGEST = 300
@@ -111,22 +116,16 @@ def _equal(answer: str, reference: str) -> bool:
 
 
 def _limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows: no limits there
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
 
 
 def _limit_time() -> None:
     """Let the system end this process `SECONDS` from now, C code or not."""
-    try:
-        import resource
-    except ImportError:
-        return
-    limit = int(time.process_time()) + SECONDS + 1  # whole seconds only
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+    if resource is not None:
+        limit = int(time.process_time()) + SECONDS + 1  # whole seconds only
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rlnotes.cli import main
 from rlnotes.reflection.benefit import is_right
 from rlnotes.reflection.counts import MAX_STEPS, Counts, count_reflection, rates
-from rlnotes.reflection.records import Reading, RecordedResponse, read_responses
 from rlnotes.reflection.report import Report, reflect
+from rlnotes.reflection.responses import Reader, RecordedResponse
 from rlnotes.reflection.words import load_words
 
 R1 = load_words("r1")
@@ -147,9 +147,9 @@ def test_the_table_says_what_a_token_is(tmp_path, lengths, tokens, source):
 
 
 def read_bytes(tmp_path, content, **options):
-    path, reading = tmp_path / "f.jsonl", Reading()
+    path, reader = tmp_path / "f.jsonl", Reader(**options)
     path.write_bytes(content)
-    return list(read_responses(path, reading, **options)), reading
+    return list(reader.read(path)), reader
 
 
 GOOD = b'{"completion": "wait"}\n'
@@ -176,7 +176,7 @@ def test_bad_lines_are_counted_or_stop_a_strict_reading(tmp_path, line, kind, me
     content = GOOD + line + b"\n" + GOOD
     responses, reading = read_bytes(tmp_path, content)
     assert (len(responses), reading.lines, reading.responses) == (2, 3, 2)
-    assert reading.problems() == {kind: 1}
+    assert reading.faults == {kind: 1}
     with pytest.raises(ValueError, match=message):
         read_bytes(tmp_path, content, strict=True)
 
@@ -185,7 +185,7 @@ def test_invalid_utf8_is_replaced_and_counted(tmp_path):
     content = GOOD + b'{"completion": "wait \xff\xfe wait"}\n'
     responses, reading = read_bytes(tmp_path, content)
     assert responses[1].text == "wait \ufffd\ufffd wait"
-    assert reading.problems() == {"invalid_utf8": 1}
+    assert reading.faults == {"invalid_utf8": 1}
     with pytest.raises(ValueError, match="f.jsonl, line 2: not UTF-8: invalid start"):
         read_bytes(tmp_path, content, strict=True)
 
@@ -197,7 +197,7 @@ def test_a_bad_step_is_no_step(tmp_path):
     )
     responses, reading = read_bytes(tmp_path, content)
     assert [r.step for r in responses] == [3, None, None, None, None, None, 2.5]
-    assert reading.problems() == {"bad_step": 4}
+    assert reading.faults == {"bad_step": 4}
     with pytest.raises(ValueError, match="line 2: step is no number: '3'"):
         read_bytes(tmp_path, content, strict=True)
 
@@ -211,7 +211,7 @@ def test_what_is_no_fault(tmp_path):
     responses, reading = read_bytes(tmp_path, content.rstrip(), strict=True)
     texts = ["wait", "wait", "wait", "等 \u2028 x", "", "\ud800"]
     assert [r.text for r in responses] == texts
-    assert reading.problems() == {} and reading.lines == 6
+    assert reading.faults == {} and reading.lines == 6
 
 
 def test_ten_megabytes_in_one_completion(tmp_path):

@@ -16,7 +16,6 @@ from rlnotes.reflection.benefit import (
     right_before_reflection,
 )
 from rlnotes.reflection.words import load_words
-from rlnotes.tasks.loading import load_task
 
 R1, SEARCH = load_words("r1"), load_words("search")
 
@@ -168,8 +167,6 @@ def test_a_problem_is_its_id_or_else_its_prompt():
 def test_the_number_before_the_first_word(completion, expected):
     record = {"prompt": "7 * 8?", "answer": "56", "completion": completion}
     assert right_before_reflection(record, R1) is expected
-    task = load_task("multiplication")
-    assert right_before_reflection(record, R1, task) is expected
 
 
 def test_without_a_number_for_an_answer_nothing_is_readable():
