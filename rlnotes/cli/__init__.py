@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from rlnotes.cli import notebooks, results, training  # noqa: F401 (their commands)
 from rlnotes.cli.options import parse, parse_overrides
+from rlnotes.machine.versions import too_new, too_old
 
 __all__ = ["main", "parse_overrides"]
 ERRORS = (ValueError, OSError, RuntimeError, ImportError)
@@ -24,6 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     traceback with `--debug`). 130: interrupted. 141: nobody reads the output any more.
     """
     name, handler, debug, options = parse(argv)
+    if refusal := too_old():
+        print(f"rlnotes: {refusal}", file=sys.stderr)
+        return 2
+    if remark := too_new():
+        print(f"rlnotes: {remark}", file=sys.stderr)
     try:
         status = handler(**options)
         sys.stdout.flush()

@@ -87,3 +87,22 @@ def test_activation_checkpointing_has_the_name_of_the_version(
 ):
     installed["transformers"] = version
     assert versions.checkpointing_field() == field
+
+
+def test_the_command_line_refuses_what_is_too_old(installed, capsys):
+    from rlnotes.cli import main
+
+    installed["torch"] = "2.8.0"
+    assert main(["algorithms"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("rlnotes: torch 2.8.0 is not in the range")
+    assert err.count("\n") == 1
+
+
+def test_the_command_line_goes_on_with_what_is_newer(installed, capsys):
+    from rlnotes.cli import main
+
+    installed["torch"] = "2.15.0"
+    assert main(["algorithms"]) == 0
+    out, err = capsys.readouterr()
+    assert out and err.startswith("rlnotes: torch 2.15.0 is not in the range")
