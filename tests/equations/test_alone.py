@@ -5,6 +5,7 @@ The folder and those of its tests that need nothing else go to an empty folder a
 "equations" of pyproject.toml names cannot be imported.
 """
 
+import ast
 import os
 import shutil
 import subprocess
@@ -90,6 +91,12 @@ def test_an_import_of_another_room_is_noticed(tmp_path, line):
     result = run_tests(tmp_path)
     assert result.returncode != 0
     assert "ImportError" in result.stdout + result.stderr
+
+
+def test_no_import_climbs_out_of_the_folder():
+    for path in EQUATIONS.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert getattr(node, "level", 0) < 2, f"{path.name}: line {node.lineno}"
 
 
 def test_every_test_of_the_equations_alone_is_among_them():
