@@ -5,7 +5,7 @@
 
 A step is one of the search lab's (many small products) or of SmolLM2's (larger ones).
 Each foreign process multiplies numbers without pause on one thread. "free cores" is
-the rule of `rlnotes.machine.threads`: as many threads as cores that nobody else uses.
+the rule of `rlnotes.machine.free`: as many threads as cores that nobody else uses.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FOREIGN = "x = 1.0\nwhile True: x = x * 1.0000001 % 7"
 
 def child(task: dict[str, Any]) -> dict[str, float]:
     """Median seconds of a step in this process, which has made one before."""
-    from rlnotes.machine.threads import use_free_cores
+    from rlnotes.machine.free import use_free_cores
 
     if task["way"] == "free cores":
         use_free_cores()

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlnotes.batch.notebook_times import committed_seconds, pace, time_left
-from rlnotes.batch.one_notebook import make_writable, run_notebook
+from rlnotes.batch.one_notebook import (
+    kernel_environment,
+    make_writable,
+    run_notebook,
+)
+from rlnotes.machine.free import free_cores, free_memory
 
+_MODEL_BYTES = 7 << 30
 _SIZES = ("per_device_train_batch_size", "generation_batch_size", "sft_prompts")
 """Parameters that memory grows with, the one that changes the results least first."""
 
@@ -37,16 +45,19 @@ def run_notebooks(
     names: Sequence[str] | None = None,
     *,
     speed: float = 1.0,
+    jobs: int | None = None,
 ) -> list[NotebookResult]:
     """Execute the notebooks of `folder` in order and keep the executed copies.
 
-    The copies go to `output`, what the notebooks record (through `runs_folder()`) to
-    `output/records`. Before each notebook comes how long it and the rest will take:
-    `folder/seconds.json` times `pace`, which starts at 1/`speed`. A notebook that fails
-    or whose kernel dies is named, and the others still run; the table at the end says
-    how each went and what to try. `names` picks some. Raises ValueError, before
-    anything runs, for an unknown name, a `speed` that is not positive, or an `output`
-    that is not empty or cannot be written.
+    With `jobs` > 1 so many at a time, the longest first, on one thread each; None: two
+    where two cores and the memory of two models are free. The copies go to `output`,
+    what the notebooks record (through `runs_folder()`) to `output/records`. Before each
+    notebook comes how long it and the rest will take: `folder/seconds.json` times
+    `pace`, which starts at 1/`speed`. A notebook that fails or whose kernel dies is
+    named, and the others still run; the table at the end says how each went and what to
+    try. `names` picks some. Raises ValueError, before anything runs, for an unknown
+    name, a `speed` that is not positive, or an `output` that is not empty or cannot be
+    written.
     """
     notebooks = find_notebooks(Path(folder), names)
     stems, committed = [x.stem for x in notebooks], committed_seconds(Path(folder))
@@ -56,18 +67,65 @@ def run_notebooks(
     if any(Path(output).iterdir()):
         raise ValueError(f"output folder {output} is not empty; choose another")
     output = Path(output).resolve()
-    results: list[NotebookResult] = []
+    jobs = jobs or simultaneous(len(notebooks))
+    waiting = deque(notebooks)
+    if jobs > 1:
+        waiting = deque(sorted(notebooks, key=lambda x: -committed.get(x.stem, 0)))
+    results: dict[str, NotebookResult] = {}
+    turn = threading.Lock()
+
+    def work() -> None:
+        nonlocal now
+        while True:
+            with turn:
+                if not waiting:
+                    return
+                names, notebook = [x.stem for x in waiting], waiting.popleft()
+                left = time_left(names, committed, now, jobs)
+                done = len(stems) - len(waiting)
+                print(f"[{done}/{len(stems)}] {notebook.stem}{left}", flush=True)
+            label = f"{notebook.stem}: " if jobs > 1 else ""
+            result = _timed(notebook, output, label)
+            with turn:
+                results[notebook.stem] = result
+                if result.error is None:
+                    measured[notebook.stem] = result.seconds
+                    now = pace(committed, measured, speed=speed)
+
+    environment = {"RLNOTES_RUNS": str(output / "records")}
+    if jobs > 1:
+        environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     try:
-        for done, notebook in enumerate(notebooks):
-            left = time_left(stems[done:], committed, now)
-            print(f"[{done + 1}/{len(stems)}] {notebook.stem}{left}", flush=True)
-            results.append(_timed(notebook, output))
-            if results[-1].error is None:
-                measured[notebook.stem] = results[-1].seconds
-                now = pace(committed, measured, speed=speed)
+        with kernel_environment(**environment):
+            _side_by_side(work, jobs)
     finally:
-        print_results(results, output)
-    return results
+        in_order = [results[name] for name in stems if name in results]
+        print_results(in_order, output)
+    return in_order
+
+
+def simultaneous(count: int) -> int:
+    """How many of `count` notebooks to run at a time: two, if there is room for them.
+
+    Two free cores, and 7 GB of free memory for each of the two that load SmolLM2; where
+    the system does not tell its memory, one.
+    """
+    room = (free_memory() or 0) >= 2 * _MODEL_BYTES
+    return min(count, 2) if room and free_cores() >= 2 else 1
+
+
+def _side_by_side(work: Callable[[], None], jobs: int) -> None:
+    """Call `work` from so many threads; with one, from here. Ctrl-C ends them all.
+
+    The threads are daemons, and a kernel ends with the process that started it.
+    """
+    if jobs == 1:
+        return work()
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def find_notebooks(
@@ -101,13 +159,12 @@ def print_results(results: Sequence[NotebookResult], output: Path) -> None:
     print(f"\nexecuted notebooks: {_shown(output)}", flush=True)
 
 
-def _timed(notebook: Path, output: Path) -> NotebookResult:
+def _timed(notebook: Path, output: Path, label: str) -> NotebookResult:
     """Run one of several: an error becomes part of the result, and is shown at once."""
     start, error, advice = time.perf_counter(), None, ""
-    records = {"RLNOTES_RUNS": str(output / "records")}
     copy, cwd = output / notebook.name, notebook.parent.resolve()
     try:
-        run_notebook(notebook, copy, environment=records, cwd=cwd)
+        run_notebook(notebook, copy, cwd=cwd, label=label)
     except Exception as problem:
         error, advice = _describe(problem), _advise(problem, notebook, copy)
         print(f"  {notebook.name} failed {error}", file=sys.stderr, flush=True)

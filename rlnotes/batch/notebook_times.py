@@ -33,7 +33,12 @@ def pace(
     return (PRIOR / speed + here) / (PRIOR + there)
 
 
-def time_left(names: Sequence[str], committed: Mapping[str, float], now: float) -> str:
+def time_left(
+    names: Sequence[str],
+    committed: Mapping[str, float],
+    now: float,
+    jobs: int = 1,
+) -> str:
     """`, about 1 min; 12 min left`: for the first of `names`, and for all of them.
 
     What is not committed is left out, and "at least" says so; "" if nothing is known.
@@ -43,4 +48,4 @@ def time_left(names: Sequence[str], committed: Mapping[str, float], now: float) 
         return ""
     own = f", about {math.ceil(known[0] / 60)} min" if names[0] in committed else ""
     least = "at least " if len(known) < len(names) else ""
-    return f"{own}; {least}{math.ceil(sum(known) / 60)} min left"
+    return f"{own}; {least}{math.ceil(max(known[0], sum(known) / jobs) / 60)} min left"

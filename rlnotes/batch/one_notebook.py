@@ -8,17 +8,19 @@ warns, is refused.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import io
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from rlnotes.machine.files import read_mapping
+from rlnotes.machine.free import thread_environment
 from rlnotes.machine.provenance import command_line
 
 KERNEL = "python3"
@@ -29,35 +31,41 @@ def run_notebook(
     output: Path,
     *,
     parameters: Mapping[str, Any] | None = None,
-    environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    label: str = "",
 ) -> None:
     """Execute one notebook with a progress bar and write the executed copy.
 
-    `environment` is laid over this process's, `cwd` is the working directory. Lines
-    that a cell prints and that start with "step" are shown as they come, and so are
-    progress bars on a terminal. Raises papermill's PapermillExecutionError for a
-    failing cell; the copy then ends at that cell.
+    `cwd` is the working directory; the kernel's environment is this process's
+    (`kernel_environment`). Lines that a cell prints and that start with "step" are
+    shown as they come, behind `label`, and so are progress bars on a terminal. Raises
+    papermill's PapermillExecutionError for a failing cell; the copy then ends there.
     """
     import papermill
 
-    variables = {
-        "PYTHONWARNINGS": "ignore:IProgress not found",  # no widgets here
-        "RLNOTES_COMMAND": command_line(sys.argv),
-        **(environment or {}),
-    }
-    with mock.patch.dict(os.environ, variables):  # undone afterwards
-        papermill.execute_notebook(
-            notebook.resolve(),
-            output.resolve(),
-            parameters=dict(parameters or {}),
-            kernel_name=KERNEL,
-            cwd=cwd,
-            progress_bar={"desc": "  cells", "leave": False, "disable": None},
-            stdout_file=_StepEcho(),
-            stderr_file=_BarEcho(),
-            extra_arguments=["--log-level=ERROR"],  # of the kernel, not the notebook
-        )
+    papermill.execute_notebook(
+        notebook.resolve(),
+        output.resolve(),
+        parameters=dict(parameters or {}),
+        kernel_name=KERNEL,
+        cwd=cwd,
+        progress_bar={"desc": "  cells", "leave": False, "disable": None},
+        stdout_file=_StepEcho(label),
+        stderr_file=_BarEcho(),
+        extra_arguments=["--log-level=ERROR"],  # of the kernel, not the notebook
+    )
+
+
+@contextlib.contextmanager
+def kernel_environment(**variables: str) -> Iterator[None]:
+    """Within, kernels that start know our command, the free cores, and `variables`.
+
+    The environment belongs to the whole process: one such block around all notebooks
+    that run at a time.
+    """
+    known = {"RLNOTES_COMMAND": command_line(sys.argv), **thread_environment()}
+    with mock.patch.dict(os.environ, known | variables):  # undone afterwards
+        yield
 
 
 def run_notebook_with_config(
@@ -80,7 +88,8 @@ def run_notebook_with_config(
     values |= overrides or {}
     check_parameters(notebook, values)
     make_writable(output.parent)
-    run_notebook(notebook, output, parameters=values)
+    with kernel_environment():
+        run_notebook(notebook, output, parameters=values)
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
@@ -132,7 +141,9 @@ def _check_type(name: str, value: Any, default: str) -> None:
 class _StepEcho(io.TextIOBase):
     """File for a notebook's stdout that lets only the lines of training steps pass."""
 
-    rest = ""
+    def __init__(self, label: str = "") -> None:
+        super().__init__()
+        self.label, self.rest = label, ""
 
     def write(self, text: str) -> int:
         from tqdm import tqdm
@@ -140,7 +151,9 @@ class _StepEcho(io.TextIOBase):
         *lines, self.rest = (self.rest + text).split("\n")
         for line in lines:
             if line.lstrip().startswith("step"):
-                tqdm.write(f"  {line}", file=sys.stdout)  # above the progress bar
+                tqdm.write(
+                    f"  {self.label}{line}", file=sys.stdout
+                )  # above the progress bar
                 sys.stdout.flush()
         return len(text)
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlnotes.batch.plan import SweepRun
-from rlnotes.machine.threads import available_cores
+from rlnotes.machine.free import available_cores
 from rlnotes.training.config import make_config
 
 _POLL_SECONDS = 0.2

@@ -27,8 +27,9 @@ def fetch() -> None:
 @command(
     option("--only", nargs="+", metavar="NAME", help="like 02_grpo"),
     output("new folder"),
+    option("--jobs", type=int, metavar="N", help="default: 2 if there is room, else 1"),
 )
-def run(only: list[str] | None, output: Path | None) -> int:
+def run(only: list[str] | None, output: Path | None, jobs: int | None) -> int:
     """Execute the notebooks in order into runs/<time>/.
 
     0 if every notebook ran through, 1 if one failed.
@@ -43,7 +44,7 @@ def run(only: list[str] | None, output: Path | None) -> int:
     # In a process of its own: torch's memory is gone when the notebooks start. A model
     # that cannot be had is said here, and the notebooks that do without it still run.
     subprocess.run([sys.executable, "-m", "rlnotes.cli", "fetch"])
-    results = run_notebooks(folder, output, only)
+    results = run_notebooks(folder, output, only, jobs=jobs)
     return int(any(result.error for result in results))
 
 

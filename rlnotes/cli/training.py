@@ -45,7 +45,7 @@ def train(
         raise ValueError(f"--trl needs --engine trl, got {list(trl)}")
     made = load_config(config, **values) if config else make_config(**values)
 
-    from rlnotes.machine.threads import use_free_cores
+    from rlnotes.machine.free import use_free_cores
     from rlnotes.records.partial import check_startable
     from rlnotes.records.run_folders import run_name, runs_folder
 

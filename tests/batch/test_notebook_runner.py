@@ -5,6 +5,7 @@ Every test of a run is one of real notebooks of a few cells in real kernels.
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -249,3 +250,46 @@ def test_a_missing_config_or_one_that_is_no_mapping_is_refused(tmp_path):
         (tmp_path / "c.yaml").write_text(text)
         with pytest.raises(ValueError, match="c.yaml"):
             run_notebook_with_config(notebook, tmp_path / "o", tmp_path / "c.yaml")
+
+
+def test_two_at_a_time_begin_with_the_longest_and_end_in_order(project, capfd):
+    """Each waits for the other's file: one after the other they would never end."""
+    wait = (
+        "import os, pathlib, time\n"
+        "pathlib.Path('{mine}').touch()\n"
+        "while not pathlib.Path('{other}').exists(): time.sleep(0.05)\n"
+        "print('step', os.environ['OMP_NUM_THREADS'], os.environ['RLNOTES_RUNS'])"
+    )
+    folder = project / "notebooks"
+    write_notebook(folder / "00_a.ipynb", wait.format(mine="a", other="c"))
+    write_notebook(folder / "02_c.ipynb", wait.format(mine="c", other="a"))
+    seconds = {"seconds": {"00_a": 60, "01_b": 1, "02_c": 120}}
+    (folder / "seconds.json").write_text(json.dumps(seconds))
+    before = dict(os.environ)
+    results = run_notebooks(folder, project / "out", jobs=2)
+    assert [r.name for r in results] == ["00_a", "01_b", "02_c"]
+    assert [r.error is None for r in results] == [True, False, True]
+    assert dict(os.environ) == before
+    out = capfd.readouterr().out
+    records = project / "out" / "records"
+    assert "[1/3] 02_c, about 2 min; 2 min left" in out and "[2/3] 00_a" in out
+    assert f"  00_a: step 1 {records}" in out and f"  02_c: step 1 {records}" in out
+
+
+@pytest.mark.parametrize(
+    ("memory", "cores", "count", "jobs"),
+    [
+        (20e9, 2, 9, 2),
+        (20e9, 8, 9, 2),
+        (20e9, 2, 1, 1),
+        (20e9, 1, 9, 1),
+        (12e9, 2, 9, 1),
+        (None, 2, 9, 1),
+    ],
+)
+def test_two_at_a_time_where_there_is_room(memory, cores, count, jobs, monkeypatch):
+    from rlnotes.batch import notebook_runner
+
+    monkeypatch.setattr(notebook_runner, "free_memory", lambda: memory)
+    monkeypatch.setattr(notebook_runner, "free_cores", lambda: cores)
+    assert notebook_runner.simultaneous(count) == jobs

@@ -230,7 +230,7 @@ def test_too_little_disk_is_said_before_the_download(
 def test_too_little_memory_is_said_before_the_download(
     offline, monkeypatch, free, enough
 ):
-    monkeypatch.setattr(embedded, "_free_memory", lambda: int(free))
+    monkeypatch.setattr(embedded, "free_memory", lambda: int(free))
     reason = (
         "could not be downloaded" if enough else "1.5 GB of free memory .* 1.4: end"
     )
@@ -242,23 +242,6 @@ def test_too_little_memory_is_said_before_the_download(
 
 def test_too_little_memory_is_said_before_loading(monkeypatch):
     fetch_embedded_model()
-    monkeypatch.setattr(embedded, "_free_memory", lambda: 500_000_000)
+    monkeypatch.setattr(embedded, "free_memory", lambda: 500_000_000)
     with pytest.raises(RuntimeError, match="0.8 GB of free memory to be loaded, found"):
         load_policy(EMBEDDED_POLICY)
-
-
-def test_free_memory_is_what_the_system_says(monkeypatch):
-    found = embedded._free_memory()
-    if Path("/proc/meminfo").exists():
-        assert 1e7 < found < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    monkeypatch.setattr(
-        Path, "read_text", lambda _: "MemTotal: 9 kB\nMemAvailable: 7 kB"
-    )
-    assert embedded._free_memory() == 7 * 1024
-
-    def missing(_):
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "read_text", missing)
-    assert embedded._free_memory() is None
-    embedded.check_memory("loaded", 1e9)

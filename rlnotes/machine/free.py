@@ -1,4 +1,4 @@
-"""THREADS: as many as there are cores that nobody else is using.
+"""FREE: cores and memory that nobody else is using.
 
 Two threads that share one core with another process wait for each other at every
 product: a training step then takes several times as long as on one thread
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 _CHOSEN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_STAT = Path("/proc/stat")
+_STAT, _MEMORY = Path("/proc/stat"), Path("/proc/meminfo")
 
 
 def use_free_cores() -> None:
@@ -74,6 +74,16 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_memory() -> int | None:
+    """Bytes that could be had without swapping; None where nobody says."""
+    try:
+        lines = _MEMORY.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    sizes = dict(line.split(":", 1) for line in lines)
+    return int(sizes["MemAvailable"].split()[0]) * 1024
 
 
 def _idle_seconds() -> float | None:
