@@ -109,7 +109,7 @@ def clipped_surrogate_loss(
         check_range("delta", delta, low=high, low_open=True)
     ratio, advantages = _check_pair("ratio", ratio, advantages)
     check_finite("ratio", ratio)
-    clipped = ratio.clamp(low, high) * advantages
+    clipped = _clip(ratio, low, high) * advantages
     if delta is not None and delta_rule == "both":
         ratio = ratio.clamp(max=delta)
     surrogate = torch.minimum(ratio * advantages, clipped)
@@ -117,6 +117,16 @@ def clipped_surrogate_loss(
         bounded = torch.maximum(surrogate, delta * advantages)
         surrogate = torch.where(advantages < 0, bounded, surrogate)
     return -surrogate
+
+
+def _clip(ratio: Tensor, low: float, high: float) -> Tensor:
+    """`ratio.clamp(low, high)` with slope 1 at both bounds, in every torch.
+
+    From torch 2.14 on clamp has slope 0 at a bound, before it had 1. On policy with
+    ε = 0 the ratio is the bound, and minimum would halve the gradient of every token.
+    """
+    ratio = torch.where(ratio > high, high, ratio)
+    return torch.where(ratio < low, low, ratio)
 
 
 def cispo_loss(
