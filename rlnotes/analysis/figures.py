@@ -1,6 +1,6 @@
 """FIGURE: every picture of the notebooks, drawn from a table of metrics.
 
-A table is what `training.train` returns or `reading.load_runs` reads, and TRL's
+A table is what `train` returns or `reading.load_runs` reads, and TRL's
 `log_history` fits as well: the columns are TRL's log keys.
 """
 

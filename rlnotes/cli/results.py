@@ -33,7 +33,7 @@ def table(runs: list[Path]) -> None:
 def reflect(files: list[str], output: Path | None, **options: Any) -> None:
     """Count reflective words and behavior in completions."""
     from rlnotes.records.run_folders import runs_folder
-    from rlnotes.reflection.files import check_output, describe, save
+    from rlnotes.reflection.output import check_output, describe, save
     from rlnotes.reflection.report import reflect as count
 
     name = datetime.now().strftime("%F_%H-%M-%S_reflect")

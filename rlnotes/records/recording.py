@@ -54,10 +54,10 @@ class RunRecorder:
             run.add_samples(1, [{"prompt": "2+2=", "completion": "4", "reward": 1.0}])
 
     Every step is flushed to the disk before `log` returns. `command` is what a reader
-    types to repeat the run (default: this process's own command line), `seeds` default
-    to `config["seed"]`, `device` is what the policy runs on. Entering raises
-    FileExistsError when the run or an interrupted one (`.partial`) is there already,
-    unless `overwrite`; an earlier finished run is replaced only when the new one ends.
+    types to repeat the run (default: this process's own command line), `device` is what
+    the policy runs on. Entering raises FileExistsError when the run or an interrupted
+    one (`.partial`) is there already, unless `overwrite`; an earlier finished run is
+    replaced only when the new one ends.
     With `resume` an interrupted run goes on behind its saved state (`take_state`), or
     starts over where none was saved; ValueError when its config is another one, where
     a field that the interrupted run did not know yet counts as its `defaults`.
@@ -69,7 +69,6 @@ class RunRecorder:
         config: Mapping[str, Any],
         *,
         command: str | None = None,
-        seeds: Sequence[int] | None = None,
         device: str = "cpu",
         overwrite: bool = False,
         resume: bool = False,
@@ -78,10 +77,9 @@ class RunRecorder:
         self.folder = Path(folder)
         self.partial = partial_folder(self.folder)
         self.config = dict(config)
-        if seeds is None:
-            seeds = [self.config["seed"]] if "seed" in self.config else []
         self._command = command
-        self._meta: dict[str, Any] = {"seeds": list(seeds), "device": device}
+        seeds = [self.config["seed"]] if "seed" in self.config else []
+        self._meta: dict[str, Any] = {"seeds": seeds, "device": device}
         self._overwrite, self._resume = overwrite, resume
         self._defaults = dict(defaults or {})
         self._rows: list[dict[str, Any]] = []
