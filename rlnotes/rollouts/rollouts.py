@@ -145,7 +145,7 @@ def generate_rollouts(
     """Sample `num_generations` completions for every task; temperature 0 is greedy.
 
     `cache_implementation`: None, or "static" for one program a token, which a GPU
-    replays as a CUDA graph (`static_rollouts`); the same draws but for rounding.
+    replays as a CUDA graph (`rollouts.static`); the same draws but for rounding.
     Raises ValueError for an empty task list or a size or temperature out of range.
     """
     check_choice("cache_implementation", cache_implementation, (None, "static"))
