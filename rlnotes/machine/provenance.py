@@ -104,7 +104,7 @@ def command_line(argv: Sequence[str]) -> str:
     """A command line without absolute paths: the program by its name, files relative.
 
     A path outside the project keeps its last part only. A notebook's kernel has no
-    command line worth keeping: what started it (`notebook_runner` says so in
+    command line worth keeping: what started it (`one_notebook` says so in
     RLNOTES_COMMAND), else "notebook".
     """
     program = Path(argv[0]).name if argv and argv[0] else "python"

@@ -211,6 +211,9 @@ def test_a_reader_that_leaves_early_is_no_error():
     ours, theirs = os.pipe()
     os.close(ours)
     command = [sys.executable, "-m", "rlnotes.cli", "algorithms"]
-    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True)
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}  # as in a shell: fails at the end
+    done = subprocess.run(
+        command, stdout=theirs, stderr=subprocess.PIPE, text=True, env=buffered
+    )
     os.close(theirs)
     assert (done.returncode, done.stderr) == (141, "")
