@@ -25,6 +25,7 @@ TRL, TWO = ("tests/engines/test_trl_engine.py",), ("tests/engines/test_distribut
 DRAWS = ("tests/rollouts/test_static_rollouts.py", "tests/machine/test_device_rules.py")
 TRAINER, CONFIG = "rlnotes/engines/trl_trainer.py", "rlnotes/engines/trl_config.py"
 DATA, LISTS = "rlnotes/engines/trl_data.py", "rlnotes/engines/trl_sampling.py"
+PASSES, BATCHES = "rlnotes/engines/trl_passes.py", "rlnotes/training/batches.py"
 STATIC, SAMPLING = "rlnotes/rollouts/static.py", "rlnotes/rollouts/sampling.py"
 DEVICES, SHARDS = "rlnotes/machine/devices.py", "rlnotes/engines/trl_sharding.py"
 HALVES = ("tests/engines/test_sharded.py",)
@@ -60,9 +61,9 @@ MUTANTS = (
     (TRAINER, "self.step * 1000 + attempt", "self.step * 1000", TRL),
     (TRAINER, "rows if attempt == 0 else self._further(attempt)", "rows", TRL),
     (
-        TRAINER,
-        "score(rollouts, [get_accuracy_reward(self.task.verify)])",
-        "score(rollouts, build_rewards(config, self.task))",
+        BATCHES,
+        "informative_groups(accuracies, config.num_generations)",
+        "torch.ones(config.num_prompts, dtype=torch.bool)",
         TRL,
     ),
     (
@@ -72,18 +73,18 @@ MUTANTS = (
         TWO,
     ),
     (TRAINER, "        self.state.num_input_tokens_seen = tokens\n", "", TRL),
-    (TRAINER, "start = self.accelerator.process_index * share", "start = 0", TWO),
+    (PASSES, "start = accelerator.process_index * share", "start = 0", TWO),
     (TRAINER, 'pad_first=name.startswith("prompt_")', "pad_first=False", TWO),
     (
-        TRAINER,
-        "tokens = mini.loss_mask.sum()",
-        "tokens = mini.rollouts.completion_mask.sum()",
+        PASSES,
+        "tokens, advantages = mini.loss_mask.sum()",
+        "tokens, advantages = mini.rollouts.completion_mask.sum()",
         TRL,
     ),
-    (TRAINER, "                    * config.steps_per_generation,", ",", TRL),
-    (TRAINER, ".amax(1) * tokens", ".amax(1)", TRL),
-    (TRAINER, "rows = rows - own.start", "rows = rows", TWO),
-    (TRAINER, "shares.sum((0, 2))", "shares[0].sum(1)", TWO),
+    (PASSES, " * config.steps_per_generation\n", "\n", TRL),
+    (PASSES, ".amax(1) * tokens", ".amax(1)", TRL),
+    (PASSES, "rows = rows - own.start", "rows = rows", TWO),
+    (PASSES, "shares.sum((0, 2))", "shares[0].sum(1)", TWO),
     (TRAINER, "end_ids=[*self.eos_token_ids, self._pad_id]", "end_ids=[]", TRL),
     (SHARDS, "            p.grad = None", "            pass", TRL),
     (SHARDS, 'bool(reduce(seen, "sum"))', "found", HALVES),

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from rlnotes.engines.trl_trainer import NotesTrainer
 from rlnotes.policies.policy import Policy
 from rlnotes.records.recording import RunRecorder
-from rlnotes.training.checkpoints import save_is_due
+from rlnotes.training.checkpoints import SaveClock
 from rlnotes.training.config import Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
 from rlnotes.training.learner import Learner
@@ -53,14 +53,15 @@ class Recording(TrainerCallback):
         self.trainer, self.policy, self.record = trainer, policy, record
         self.evaluations, self.on_step = evaluations, on_step
         self.rows: list[dict[str, float]] = [] if record is None else record.rows
-        self._saving, self._ended = 0.0, time.perf_counter()
-        self._entered, self.stopped = self._ended, ""
+        self._clock = SaveClock(trainer.config.save_steps)
+        self._entered, self.stopped = time.perf_counter(), ""
 
     def on_train_begin(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
         """Row 0: the untrained policy."""
         if state.global_step == 0 and self.evaluations:
             self._log(0, self._evaluate())
-        self._started = self._ended = time.perf_counter()
+        self._clock = SaveClock(self.trainer.config.save_steps)
+        self._started = time.perf_counter()
 
     def on_log(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """One row for each batch of rollouts; the summary at the end is none."""
@@ -83,7 +84,7 @@ class Recording(TrainerCallback):
             self.record.add_samples(step, sample_records(self.trainer.batch, config))
         if step < config.max_steps and (over or self._due(step)):
             control.should_save = True
-            self._save_began = time.perf_counter()
+            self._clock.begin()
         self._started = time.perf_counter()
 
     def on_save(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
@@ -99,8 +100,8 @@ class Recording(TrainerCallback):
                     "num_completions": trainer.num_completions,
                 }
             )
-        self._ended = self._started = time.perf_counter()
-        self._saving = self._ended - self._save_began
+        self._clock.end()
+        self._started = time.perf_counter()
 
     def _row(self, logs: dict[str, Any]) -> dict[str, float]:
         """Our metrics of the batch; TRL's of the updates, and whatever only it has."""
@@ -151,12 +152,8 @@ class Recording(TrainerCallback):
 
     def _due(self, step: int) -> bool:
         """Whether to save now: the first process's clock decides for all."""
-        waited = time.perf_counter() - self._ended
-        every = self.trainer.config.save_steps
-        answer = [
-            self.record is not None and save_is_due(every, step, waited, self._saving)
-        ]
-        return bool(broadcast_object_list(answer)[0])
+        answer = self.record is not None and self._clock.is_due(step)
+        return bool(broadcast_object_list([answer])[0])
 
 
 @contextlib.contextmanager

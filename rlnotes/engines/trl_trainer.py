@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from trl import GRPOTrainer
 
+from rlnotes.engines.trl_passes import ForwardPass, forward_passes, own_rows
 from rlnotes.engines.trl_sampling import (
     Completion,
     as_output,
@@ -25,16 +25,14 @@ from rlnotes.engines.trl_sampling import (
     question_rows,
 )
 from rlnotes.engines.trl_sharding import correct_fsdp, drop_idle_gradients
-from rlnotes.equations.shaping import informative_groups, overlong_filter
+from rlnotes.equations.shaping import overlong_filter
 from rlnotes.policies.policy import Policy
-from rlnotes.rewards.rewards import get_accuracy_reward
-from rlnotes.rollouts.dynamic_sampling import sample_informative
 from rlnotes.rollouts.rollouts import Rollouts
 from rlnotes.tasks.base import TaskSet
-from rlnotes.training.batches import Batch, group_advantages, paid_rewards, score
+from rlnotes.training.batches import Batch, draw_batch, group_advantages, paid_rewards
 from rlnotes.training.config import Config
 from rlnotes.training.loop import build_rewards
-from rlnotes.training.updates import mini_batch_weights
+from rlnotes.training.updates import mini_batches
 
 TESTED_VERSION = "1.16.0"
 _PER_TOKEN = ("entropy", "kl", "cispo_clip_ratio")
@@ -133,7 +131,11 @@ class NotesTrainer(GRPOTrainer):
         if position == 0:
             self._collect(generation_batch)
         if position % per_pass == 0:
-            self._parts = self._cut()
+            self._parts = [
+                one
+                for groups in mini_batches(self.config, self._orders)
+                for one in self._forward_passes(groups)
+            ]
         part, tokens = self._parts[position % per_pass]
         self._tokens.append(tokens)
         return part
@@ -154,15 +156,28 @@ class NotesTrainer(GRPOTrainer):
         self._tokens = []
         super().log(logs, start_time)
 
-    # ------------------------------------------------------------ rollouts
+    def _forward_passes(self, groups: list[int]) -> list[ForwardPass]:
+        assert self.batch is not None
+        return forward_passes(
+            self.batch.select(groups),
+            groups,
+            self._scored,
+            self.config,
+            self.accelerator,
+            micro=self.args.per_device_train_batch_size,
+        )
 
     def _collect(self, rows: list[dict[str, Any]]) -> None:
         """Questions → rollouts → rewards → advantages, over all processes."""
         start = time.perf_counter()
         config = self.config
-        kept, costs = self._metrics["train"], dict[str, float]()
+
+        def sample(attempt: int) -> Rollouts:
+            return self._sample(rows if attempt == 0 else self._further(attempt))
+
+        kept = self._metrics["train"]
         self._metrics["train"] = defaultdict(list)  # what TRL notes of each attempt
-        rollouts = self._chosen(rows, costs)
+        rollouts, costs = draw_batch(sample, self.task, config)
         self._metrics["train"] = kept
         self._scored = self._score(rollouts)
         names = self.reward_func_names
@@ -182,35 +197,13 @@ class NotesTrainer(GRPOTrainer):
         seed = config.seed * 1_000_003 + self.step
         self._orders = torch.Generator().manual_seed(seed)
 
-    def _chosen(self, rows: list[dict[str, Any]], costs: dict[str, float]) -> Rollouts:
-        """The rollouts of the step: one batch, or informative groups of several."""
-        config = self.config
-        if not config.dynamic_sampling:
-            return self._sample(rows)
-        seen: list[Tensor] = []
-
-        def sample_and_judge(attempt: int) -> tuple[Rollouts, Tensor]:
-            rollouts = self._sample(rows if attempt == 0 else self._further(attempt))
-            accuracies = score(rollouts, [get_accuracy_reward(self.task.verify)])[:, 0]
-            seen.append(accuracies)
-            return rollouts, informative_groups(accuracies, config.num_generations)
-
-        rollouts, account = sample_informative(
-            sample_and_judge,
-            config.num_prompts,
-            max_resample_times=config.max_resample_times,
-        )
-        costs |= {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
-        costs["dynamic_sampling/accuracy"] = float(torch.cat(seen).mean())
-        return rollouts
-
     def _further(self, attempt: int) -> list[dict[str, Any]]:
         """This process's rows of a further batch: the questions our loop would draw."""
         config = self.config
         stream = self.step * 1000 + attempt
         tasks = self.task.sample(config.num_prompts, seed=config.seed, step=stream)
         rows = question_rows(tasks, config.num_generations)
-        return [rows[i] for i in self._own(len(rows))]
+        return [rows[i] for i in own_rows(self.accelerator, len(rows))]
 
     def _sample(self, rows: list[dict[str, Any]]) -> Rollouts:
         """Completions of every process's rows, by whatever TRL generates with."""
@@ -233,7 +226,7 @@ class NotesTrainer(GRPOTrainer):
 
         They were counted when they were sampled, so the token count is put back.
         """
-        rows = self._own(len(rollouts))
+        rows = own_rows(self.accelerator, len(rollouts))
         tasks = [rollouts.tasks[i // self.num_generations] for i in rows]
         output = as_output(rollouts, rows, with_logps=self._has_logps)
         tokens = self.state.num_input_tokens_seen
@@ -248,12 +241,6 @@ class NotesTrainer(GRPOTrainer):
             scored = {name: self._gathered(name, x) for name, x in scored.items()}
         return scored
 
-    def _own(self, rows: int) -> range:
-        """The rows of a whole batch that are this process's, a contiguous part."""
-        share = rows // self.accelerator.num_processes
-        start = self.accelerator.process_index * share
-        return range(start, start + share)
-
     def _gathered(self, name: str, value: Tensor) -> Tensor:
         """One of TRL's tensors from all processes, widened to the widest."""
         if value.dim() == 0 or self.accelerator.num_processes == 1:
@@ -264,58 +251,3 @@ class NotesTrainer(GRPOTrainer):
                 value, dim=1, pad_index=pad, pad_first=name.startswith("prompt_")
             )
         return self.accelerator.gather(value)
-
-    # ------------------------------------------------------------ updates
-
-    def _cut(self) -> list[tuple[dict[str, Any], float]]:
-        """This process's forward passes of one pass over the batch, in their order.
-
-        With each the tokens that all processes hold in theirs at the same time.
-        """
-        config = self.config
-        order = torch.randperm(config.num_prompts, generator=self._orders).tolist()
-        if config.steps_per_generation == 1:
-            order = sorted(order)
-        size = config.num_prompts // config.steps_per_generation
-        parts: list[tuple[dict[str, Any], float]] = []
-        for start in range(0, config.num_prompts, size):
-            parts += self._forward_passes(order[start : start + size])
-        return parts
-
-    def _forward_passes(self, groups: list[int]) -> list[tuple[dict[str, Any], float]]:
-        """One update's rows of this process, cut to the size of a forward pass.
-
-        TRL divides a token sum by `num_items_in_batch` / steps_per_generation; the
-        tokens of this very update are what belongs there, not their average.
-        """
-        assert self.batch is not None
-        config, mini = self.config, self.batch.select(groups)
-        tokens = mini.loss_mask.sum()
-        advantages = mini.advantages
-        if config.loss_type == "dapo_prompt":
-            # loss(c·Â) = c·loss(Â): each group's weight, as the token mean lacks it
-            advantages = advantages * mini_batch_weights(mini, config).amax(1) * tokens
-        size = config.num_generations
-        own = self._own(len(groups) * size)
-        rows = torch.tensor([groups[i // size] * size + i % size for i in own])
-        if config.steps_per_generation == 1:
-            rows = rows - own.start  # only its own rows are here
-        device, micro = self.accelerator.device, self.args.per_device_train_batch_size
-        shares = mini.loss_mask.sum(1).view(self.accelerator.num_processes, -1, micro)
-        held = shares.sum((0, 2)).tolist()
-        cuts = zip(rows.split(micro), torch.tensor(own).split(micro), held, strict=True)
-        return [
-            (
-                {
-                    **{
-                        name: x[r.to(device)] if x.dim() else x
-                        for name, x in self._scored.items()
-                    },
-                    "advantages": advantages[i].to(device),
-                    "num_items_in_batch": tokens.to(device)
-                    * config.steps_per_generation,
-                },
-                float(count),
-            )
-            for r, i, count in cuts
-        ]

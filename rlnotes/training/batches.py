@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,14 +15,21 @@ from rlnotes.equations.gae import generalized_advantage_estimation
 from rlnotes.equations.group_advantages import group_relative_advantages
 from rlnotes.equations.shaping import (
     conditioned_rewards,
+    informative_groups,
     kl_penalized_rewards,
     overlong_filter,
 )
 from rlnotes.equations.whitening import whiten
 from rlnotes.policies.policy import Critic
-from rlnotes.rewards.rewards import RewardFunction, compute_rewards
+from rlnotes.rewards.rewards import (
+    RewardFunction,
+    compute_rewards,
+    get_accuracy_reward,
+)
+from rlnotes.rollouts.dynamic_sampling import sample_informative
 from rlnotes.rollouts.rollouts import Rollouts
 from rlnotes.rollouts.scoring import completion_hidden_states, packed_logps, unpack
+from rlnotes.tasks.base import TaskSet
 from rlnotes.training.config import Config
 
 if TYPE_CHECKING:
@@ -53,6 +61,36 @@ class Batch:
         return Batch(
             **{**vars(self), **tensors, "rollouts": self.rollouts.select(groups)}
         )
+
+
+def draw_batch(
+    sample: Callable[[int], Rollouts], task: TaskSet, config: Config
+) -> tuple[Rollouts, dict[str, float]]:
+    """The rollouts of one step and what they cost: `sample(0)`, or dynamic sampling.
+
+    Then `sample(k)` is asked until enough groups are informative. The rule looks at
+    accuracy alone: with a length penalty in the sum, an all-wrong group of unequal
+    lengths would pass for informative.
+    """
+    if not config.dynamic_sampling:
+        return sample(0), {}
+    seen: list[Tensor] = []
+
+    def sample_and_judge(attempt: int) -> tuple[Rollouts, Tensor]:
+        rollouts = sample(attempt)
+        accuracies = score(rollouts, [get_accuracy_reward(task.verify)])[:, 0]
+        seen.append(accuracies)
+        return rollouts, informative_groups(accuracies, config.num_generations)
+
+    rollouts, account = sample_informative(
+        sample_and_judge,
+        config.num_prompts,
+        max_resample_times=config.max_resample_times,
+    )
+    costs = {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
+    # the reward of the kept groups is near one half by construction
+    costs["dynamic_sampling/accuracy"] = float(torch.cat(seen).mean())
+    return rollouts, costs
 
 
 def score(rollouts: Rollouts, reward_funcs: list[RewardFunction]) -> Tensor:

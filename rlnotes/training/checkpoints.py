@@ -22,15 +22,13 @@ _SAVING_SHARE = 0.05  # of the time, where `save_steps` leaves it open
 class Checkpoints:
     """Saves a learner's state into its run folder when it is due, and reads it back.
 
-    `save_steps`: every so many steps, 0 never; None: when the time since the last save
-    is twenty times what that one took. Without a record nothing is saved.
+    `save_steps` as in `SaveClock`. Without a record nothing is saved.
     """
 
     def __init__(
         self, learner: Learner, record: RunRecorder | None, save_steps: int | None
     ) -> None:
-        self.learner, self.record, self.save_steps = learner, record, save_steps
-        self._seconds, self._ended = 0.0, time.perf_counter()
+        self.learner, self.record, self.clock = learner, record, SaveClock(save_steps)
 
     def restore(self) -> int:
         """Bring the learner to the saved step and return it; −1: nothing is saved.
@@ -54,26 +52,35 @@ class Checkpoints:
         """Save the state after `step`, if it is due, or `now`."""
         import torch
 
-        if self.record is None or not (now or self._due(step)):
+        if self.record is None or not (now or self.clock.is_due(step)):
             return
-        start = time.perf_counter()
+        self.clock.begin()
         learner, rng = self.learner.state_dict(), torch.get_rng_state()
         self.record.save_state({"step": step, "learner": learner, "rng": rng})
-        self._ended = time.perf_counter()
-        self._seconds = self._ended - start
-
-    def _due(self, step: int) -> bool:
-        waited = time.perf_counter() - self._ended
-        return save_is_due(self.save_steps, step, waited, self._seconds)
+        self.clock.end()
 
 
-def save_is_due(
-    save_steps: int | None, step: int, waited: float, seconds: float
-) -> bool:
-    """Whether to save after `step`, `waited` seconds after a save that took `seconds`.
+class SaveClock:
+    """When to save: every `save_steps` steps, 0 never.
 
-    Every `save_steps` steps, 0 never; None: when saving takes a twentieth of the time.
+    None: when the time since the last save is twenty times what that one took.
     """
-    if save_steps is not None:
-        return save_steps > 0 and step % save_steps == 0
-    return waited >= seconds / _SAVING_SHARE
+
+    def __init__(self, save_steps: int | None) -> None:
+        self.save_steps = save_steps
+        self._began = self._ended = time.perf_counter()
+
+    def is_due(self, step: int) -> bool:
+        """Whether to save after `step`."""
+        if self.save_steps is not None:
+            return self.save_steps > 0 and step % self.save_steps == 0
+        waited = time.perf_counter() - self._ended
+        return waited >= (self._ended - self._began) / _SAVING_SHARE
+
+    def begin(self) -> None:
+        """A save begins."""
+        self._began = time.perf_counter()
+
+    def end(self) -> None:
+        """The save is on the disk."""
+        self._ended = time.perf_counter()

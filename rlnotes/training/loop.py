@@ -11,14 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from rlnotes.equations.shaping import informative_groups
 from rlnotes.machine.devices import (
     SAMPLING,
     UPDATING,
@@ -39,11 +38,10 @@ from rlnotes.rewards.rewards import (
     get_length_reward,
     get_soft_overlong_punishment,
 )
-from rlnotes.rollouts.dynamic_sampling import sample_informative
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import TaskSet
 from rlnotes.tasks.loading import load_task
-from rlnotes.training.batches import Batch, prepare, score
+from rlnotes.training.batches import Batch, draw_batch, prepare, score
 from rlnotes.training.checkpoints import Checkpoints
 from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
@@ -251,7 +249,6 @@ def collect(
     Every draw is a function of (seed, step, attempt), so a step can be repeated.
     """
     config = learner.config
-    seen: list[Tensor] = []
     sampler = learner.refreshed_sampler()
 
     def sample(attempt: int) -> Rollouts:
@@ -269,25 +266,7 @@ def collect(
         learner.num_completions += len(rollouts)
         return rollouts
 
-    def sample_and_judge(attempt: int) -> tuple[Rollouts, Tensor]:
-        rollouts = sample(attempt)
-        # the rule looks at accuracy alone: with a length penalty in the sum, an
-        # all-wrong group of unequal lengths would pass for informative
-        accuracies = score(rollouts, [get_accuracy_reward(task.verify)])[:, 0]
-        seen.append(accuracies)
-        return rollouts, informative_groups(accuracies, config.num_generations)
-
-    if not config.dynamic_sampling:
-        rollouts = sample(0)
-        return rollouts, score(rollouts, reward_funcs), {}
-    rollouts, account = sample_informative(
-        sample_and_judge,
-        config.num_prompts,
-        max_resample_times=config.max_resample_times,
-    )
-    costs = {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
-    # the reward of the kept groups is near one half by construction
-    costs["dynamic_sampling/accuracy"] = float(torch.cat(seen).mean())
+    rollouts, costs = draw_batch(sample, task, config)
     return rollouts, score(rollouts, reward_funcs), costs
 
 

@@ -28,16 +28,20 @@ def update(learner: Learner, batch: Batch, step: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     stats: list[dict[str, float]] = []
     for _ in range(config.num_iterations):
-        order = torch.randperm(config.num_prompts, generator=generator).tolist()
-        if config.steps_per_generation == 1:
-            order = sorted(order)
-        size = config.num_prompts // config.steps_per_generation
-        for start in range(0, config.num_prompts, size):
+        for groups in mini_batches(config, generator):
             _set_learning_rate(learner, step)
-            part = batch.select(order[start : start + size])
-            stats.append(update_once(learner, part))
+            stats.append(update_once(learner, batch.select(groups)))
     keys = stats[0].keys()
     return {key: sum(s[key] for s in stats) / len(stats) for key in keys}
+
+
+def mini_batches(config: Config, generator: torch.Generator) -> list[list[int]]:
+    """The prompts of each update of one pass, in an order drawn for this pass."""
+    order = torch.randperm(config.num_prompts, generator=generator).tolist()
+    if config.steps_per_generation == 1:
+        order = sorted(order)
+    size = config.num_prompts // config.steps_per_generation
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def update_once(learner: Learner, batch: Batch) -> dict[str, float]:
