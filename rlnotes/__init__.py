@@ -20,7 +20,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "policies.policy": ("Policy", "Critic", "load_policy"),
     "policies.embedded": ("fetch_embedded_model",),
     "policies.tiny": ("tiny_tokenizer", "tiny_policy"),
-    "supervised.search_base": ("Pretraining", "pretrain", "search_tokenizer"),
+    "supervised.search_pretraining": ("Pretraining", "pretrain", "search_tokenizer"),
     "rollouts.scoring": ("per_token_logps", "packed_logps"),
     # rollouts
     "rollouts.rollouts": (

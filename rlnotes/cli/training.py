@@ -138,12 +138,12 @@ def pretrain(output: Path | None, config: Path | None, overrides: list[str]) -> 
     """Pretrain a base policy of the search lab, with its card."""
     from rlnotes.machine.files import read_mapping
     from rlnotes.records.run_folders import runs_folder
-    from rlnotes.supervised import search_checkpoint
+    from rlnotes.supervised import search_card
 
     values = (read_mapping(config) if config else {}) | parse_overrides(overrides)
-    settings = search_checkpoint.make_pretraining(values)
+    settings = search_card.make_pretraining(values)
     folder = output or runs_folder() / "policies" / settings.name
-    rates = search_checkpoint.pretrain_to_folder(settings, folder)
+    rates = search_card.pretrain_to_folder(settings, folder)
     print("  ".join(f"{name} {rate:.3f}" for name, rate in rates.items()))
     print(f"policy: {folder}")
 

@@ -13,8 +13,6 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rlnotes.equations.validation import check_choice
 
@@ -51,15 +49,8 @@ class TensorBoard:
             if name != "step":
                 self._writer.add_scalar(name, value, int(row["step"]))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Write what is left."""
         if self._writer is not None:
             self._writer.close()
 
@@ -73,7 +64,9 @@ def reporter(
     """
     name = tracker(report_to, output)
     check_choice("report_to", name, ("tensorboard", "none"))
-    return TensorBoard(output) if name == "tensorboard" else contextlib.nullcontext()
+    if name == "none":
+        return contextlib.nullcontext()
+    return contextlib.closing(TensorBoard(output))
 
 
 def tracker(report_to: str | None, output: str | Path | None) -> str:

@@ -9,8 +9,16 @@ from typing import Any
 
 from rlnotes.machine.hub import cache_alone_if_unreachable
 
-# (hidden, intermediate, layers, heads, key-value heads, tied, vocabulary). Layers,
-# heads and ties: Qwen2.5 report (2412.15115), Table 1; widths: Qwen2 report
+_FIELDS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "tie_word_embeddings",
+    "vocab_size",
+)
+# Layers, heads and ties: Qwen2.5 report (2412.15115), Table 1; widths: Qwen2 report
 # (2407.10671), Table 1, and for 3B the published config. The sums are the model cards'
 # numbers of parameters: 0.49, 1.54, 3.09 and 7.61 billion.
 _QWEN = {
@@ -71,7 +79,7 @@ def load_shape(policy: str) -> Shape:
         raise ValueError("policy: tiny is made on the spot, some megabytes in all")
     family = re.fullmatch(r"(?:.*/)?Qwen2\.5-(?:Math-)?(0\.5B|1\.5B|3B|7B).*", policy)
     if family and not Path(policy).is_dir():
-        return shape_of(_qwen_config(*_QWEN[family[1]]))
+        return shape_of(_qwen_config(family[1]))
     committed = committed_policies() / Path(policy).name
     source = fetch() if policy == EMBEDDED_POLICY else Path(policy).expanduser()
     return shape_of(_read_config(committed if committed.is_dir() else source))
@@ -97,26 +105,11 @@ def shape_of(config: Any) -> Shape:
     )
 
 
-def _qwen_config(
-    hidden: int,
-    intermediate: int,
-    layers: int,
-    heads: int,
-    key_value_heads: int,
-    tied: bool,
-    vocabulary: int,
-) -> Any:
+def _qwen_config(size: str) -> Any:
     from transformers import Qwen2Config
 
-    return Qwen2Config(
-        hidden_size=hidden,
-        intermediate_size=intermediate,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_value_heads,
-        tie_word_embeddings=tied,
-        vocab_size=vocabulary,
-    )
+    fields: dict[str, Any] = dict(zip(_FIELDS, _QWEN[size], strict=True))
+    return Qwen2Config(**fields)
 
 
 def _read_config(source: Path) -> Any:

@@ -79,9 +79,16 @@ def tiny_policy(
         raise ValueError(f"steps: expected 1 or more, got {steps}")
     tokenizer = tiny_tokenizer(task.characters)
     rng = random.Random(f"demonstrations/{seed}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(_tiny_config(tokenizer))
+    model = small_llama(
+        tokenizer,
+        seed,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        initializer_range=0.1,  # the usual 0.02 learns the sums many times slower
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     schedule = LambdaLR(optimizer, lambda step: _rate(step / steps))
     for step in trange(steps, desc="pretraining", disable=not progress):
@@ -111,20 +118,21 @@ def _noise(progress: float) -> float:
     return min(1.0, 0.5 + (progress - 0.5) * 2.5)
 
 
-def _tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
-    return LlamaConfig(
+def small_llama(
+    tokenizer: PreTrainedTokenizerFast, seed: int, **sizes: Any
+) -> LlamaForCausalLM:
+    """An untrained Llama over the tokenizer's words; global random state left alone."""
+    config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=128,
-        initializer_range=0.1,  # the usual 0.02 learns the sums many times slower
         tie_word_embeddings=False,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
+        **sizes,
     )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
 
 
 def _demonstration_loss(

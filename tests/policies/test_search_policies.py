@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from rlnotes.policies.policy import committed_policies, load_policy
-from rlnotes.supervised.search_checkpoint import measure
+from rlnotes.supervised.search_card import measure
 
 NAMES = sorted(path.name for path in committed_policies().iterdir())
 

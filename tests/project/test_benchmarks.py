@@ -15,7 +15,11 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlnotes.rollouts.growing import make_growing
-from rlnotes.supervised.search_base import Pretraining, _architecture, search_tokenizer
+from rlnotes.supervised.search_pretraining import (
+    Pretraining,
+    search_tokenizer,
+    untrained,
+)
 from rlnotes.training.config import make_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -53,10 +57,8 @@ def objective():
 
 @pytest.fixture
 def model():
-    from transformers import LlamaForCausalLM
-
     settings = Pretraining(hidden_size=16, num_hidden_layers=2, intermediate_size=24)
-    return LlamaForCausalLM(_architecture(settings, search_tokenizer())).eval()
+    return untrained(settings, search_tokenizer()).eval()
 
 
 def counted_flops(model, prompt_length, size, length):

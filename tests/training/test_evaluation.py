@@ -7,7 +7,7 @@ import torch
 
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.rollouts import generate_rollouts
-from rlnotes.supervised.search_base import Pretraining, pretrain
+from rlnotes.supervised.search_pretraining import Pretraining, pretrain
 from rlnotes.tasks.loading import load_task
 from rlnotes.training.batches import prepare
 from rlnotes.training.config import make_config

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from rlnotes.policies.policy import load_policy
-from rlnotes.supervised.search_base import (
+from rlnotes.supervised.search_card import make_pretraining, pretrain_to_folder
+from rlnotes.supervised.search_pretraining import (
     Pretraining,
     demonstrate,
     demonstration_ids,
     pretrain,
     search_tokenizer,
 )
-from rlnotes.supervised.search_checkpoint import make_pretraining, pretrain_to_folder
 from rlnotes.tasks.search import SEARCH_TASKS
 from rlnotes.tasks.search_traces import analyze, trace_rates
 

@@ -18,7 +18,7 @@ from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
 from rlnotes.policies.policy import Policy
-from rlnotes.supervised.search_base import Pretraining, pretrain
+from rlnotes.supervised.search_pretraining import Pretraining, pretrain
 from rlnotes.tasks.search import SEARCH_TASKS
 from rlnotes.training.config import coerce
 from rlnotes.training.evaluation import sample_held_out
@@ -98,7 +98,7 @@ def _card(
             f"# {settings.name}",
             "",
             f"A Llama of {policy.num_parameters:,} weights that imitates noisy guess"
-            " and check (`rlnotes/supervised/search_base.py`).",
+            " and check (`rlnotes/supervised/search_pretraining.py`).",
             f"Made by `{run['command']}` at commit {commit}",
             f"in {run['seconds']:.0f} s on {run['threads']} thread(s) of {run['cpu']}.",
             "",

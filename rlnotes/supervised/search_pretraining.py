@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from tqdm import trange
 
 from rlnotes.equations.validation import check_range
 from rlnotes.policies.policy import Policy
-from rlnotes.policies.tiny import fast_tokenizer, ids_and_labels
+from rlnotes.policies.tiny import fast_tokenizer, ids_and_labels, small_llama
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.search import SEARCH_TASKS
 from rlnotes.tasks.search_language import (
@@ -133,12 +133,8 @@ def pretrain(settings: Pretraining, *, progress: bool = True) -> Policy:
     A function of its settings: the same seed gives the same weights on one machine;
     the global random state is left alone. Numbers held out from RL never occur.
     """
-    from transformers import LlamaForCausalLM
-
     tokenizer = search_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        model = LlamaForCausalLM(_architecture(settings, tokenizer))
+    model = untrained(settings, tokenizer)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98)
     )
@@ -193,9 +189,8 @@ def _backward(model: Any, rows: list[tuple[list[int], int]]) -> float:
     return loss
 
 
-def _architecture(settings: Pretraining, tokenizer: Any) -> Any:
-    from transformers import LlamaConfig
-
+def untrained(settings: Pretraining, tokenizer: Any) -> Any:
+    """The Llama that pretraining starts from."""
     names = (
         "hidden_size",
         "intermediate_size",
@@ -204,12 +199,5 @@ def _architecture(settings: Pretraining, tokenizer: Any) -> Any:
         "num_key_value_heads",
         "initializer_range",
     )
-    return LlamaConfig(
-        vocab_size=len(tokenizer),
-        max_position_embeddings=512,
-        tie_word_embeddings=False,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        **{name: asdict(settings)[name] for name in names},
-    )
+    sizes = {name: getattr(settings, name) for name in names}
+    return small_llama(tokenizer, settings.seed, max_position_embeddings=512, **sizes)
