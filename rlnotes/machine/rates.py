@@ -8,8 +8,10 @@ hundredths of a second (where bfloat16 is slow, in some tenths).
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from functools import cache
 
 import torch
@@ -27,17 +29,19 @@ _ENOUGH = 0.02  # seconds after which a rate is known; a first, untimed product 
 def product_rates(device: str = "cpu") -> dict[str, float]:
     """GFLOP/s of one product in "float32" and in "bfloat16" on a type of device.
 
-    The best of some repetitions, so that another process seldom changes the answer;
-    the size is that of SmolLM2's layers on a CPU, of a large model's on a GPU.
+    A CPU's are those of one core, by the seconds that it worked for us, so that other
+    processes do not turn the answer; the best of some repetitions. The size is that of
+    SmolLM2's layers on a CPU, of a large model's on a GPU.
     """
     rows, width, columns = _SHAPES.get(device, _SHAPES["cuda"])
     rates = {}
-    for name in ("float32", "bfloat16"):
-        dtype = getattr(torch, name)
-        a = torch.ones(rows, width, dtype=dtype, device=device)
-        b = torch.ones(width, columns, dtype=dtype, device=device)
-        seconds = min(_timed_products(a, b))
-        rates[name] = 2e-9 * rows * width * columns / seconds
+    with _one_thread(device == "cpu"):
+        for name in ("float32", "bfloat16"):
+            dtype = getattr(torch, name)
+            a = torch.ones(rows, width, dtype=dtype, device=device)
+            b = torch.ones(width, columns, dtype=dtype, device=device)
+            seconds = min(_timed_products(a, b))
+            rates[name] = 2e-9 * rows * width * columns / seconds
     return rates
 
 
@@ -73,11 +77,24 @@ def say_what_bfloat16_costs(device: str) -> None:
 
 def _timed_products(a: torch.Tensor, b: torch.Tensor) -> list[float]:
     """Seconds of each product a·b until `_ENOUGH` is spent, at least one."""
+    clock = time.thread_time if a.device.type == "cpu" else time.perf_counter
     with torch.no_grad():
         (a[:8] @ b).sum().item()
         seconds: list[float] = []
         while sum(seconds) < _ENOUGH:
-            start = time.perf_counter()
+            start = clock()
             (a @ b)[0, 0].item()  # waits for a GPU
-            seconds.append(time.perf_counter() - start)
+            seconds.append(clock() - start)
     return seconds
+
+
+@contextlib.contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    """Within, torch computes on the calling thread alone; afterwards as before."""
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

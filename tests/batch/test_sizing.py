@@ -116,9 +116,9 @@ def test_the_parts_follow_the_config():
     assert ours.held["bfloat16 copy that samples"] == 2 * n
     assert trl.held["bfloat16 copy that samples"] == 0
     assert ours.held["reference"] == 0 == ours.held["critic, its gradient and moments"]
-    with_kl = estimate(make_config(beta=0.1), shape)
+    with_kl = estimate(make_config(beta=0.1, bf16=True), shape)
     assert with_kl.held["reference"] == 4 * n
-    ppo = estimate(make_config(algorithm="ppo"), shape)
+    ppo = estimate(make_config(algorithm="ppo", bf16=True), shape)
     assert ppo.held["critic, its gradient and moments"] == 16 * n
     per_token = shape.activations_per_token(2)
     # 64 completions of 100 tokens: 8 prompts packed, 64 padded
@@ -209,7 +209,8 @@ def smollm2():
     ],
 )
 def test_what_does_not_fit_names_the_number_to_lower(limit, change, words):
-    config = make_config(**{"max_completion_length": 256, "eval_samples": 1, **change})
+    change = {"max_completion_length": 256, "eval_samples": 1, "bf16": True, **change}
+    config = make_config(**change)
     sizes = estimate(config, load_shape("Qwen/Qwen2.5-0.5B"))
     text = advice(config, sizes, limit * 1e9)
     assert re.search(words, text), (text, sizes.phases)

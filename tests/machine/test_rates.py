@@ -58,7 +58,9 @@ def test_nothing_is_said_where_bfloat16_is_no_slower(rates, capsys):
 
 
 def test_the_rates_are_of_real_products_and_known_once():
+    threads = torch.get_num_threads()
     rates = measured.product_rates("cpu")
+    assert torch.get_num_threads() == threads
     assert list(rates) == ["float32", "bfloat16"]
     assert all(1e-2 < rate < 1e5 for rate in rates.values())
     assert measured.product_rates("cpu") is rates
@@ -90,3 +92,12 @@ def test_a_slower_machine_makes_fewer_live_steps(rates, rate, steps):
     rates.update(float32=rate / 20, bfloat16=rate)
     assert measured.live_steps(25) == steps
     assert measured.live_steps(1) == 1
+
+
+def test_the_processor_s_own_seconds_are_counted(monkeypatch):
+    """Time that other processes take away from this one is no slowness of a product."""
+    wall, own = iter(range(0, 10**6, 100)), iter(x * 0.005 for x in range(10**6))
+    monkeypatch.setattr("time.perf_counter", lambda: next(wall))
+    monkeypatch.setattr("time.thread_time", lambda: next(own))
+    a = torch.ones(2, 2)
+    assert measured._timed_products(a, a) == pytest.approx([0.005] * 4)
