@@ -35,6 +35,7 @@ def run(only: list[str] | None, output: Path | None, jobs: int | None) -> int:
     0 if every notebook ran through, 1 if one failed.
     """
     from rlnotes.batch.notebook_runner import find_notebooks, run_notebooks
+    from rlnotes.batch.notebook_times import speed_here
     from rlnotes.machine.provenance import project_folder
     from rlnotes.records.run_folders import runs_folder
 
@@ -44,7 +45,8 @@ def run(only: list[str] | None, output: Path | None, jobs: int | None) -> int:
     # In a process of its own: torch's memory is gone when the notebooks start. A model
     # that cannot be had is said here, and the notebooks that do without it still run.
     subprocess.run([sys.executable, "-m", "rlnotes.cli", "fetch"])
-    results = run_notebooks(folder, output, only, jobs=jobs)
+    speed = speed_here(folder)
+    results = run_notebooks(folder, output, only, jobs=jobs, speed=speed)
     return int(any(result.error for result in results))
 
 

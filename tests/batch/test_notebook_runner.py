@@ -6,6 +6,8 @@ Every test of a run is one of real notebooks of a few cells in real kernels.
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -61,8 +63,6 @@ def project(tmp_path, monkeypatch):
 
 
 def test_a_failing_notebook_is_named_and_the_others_run(project, capfd, monkeypatch):
-    import subprocess
-
     monkeypatch.setattr(subprocess, "run", lambda command: None)  # no model to fetch
     assert main(["run", "--output", "out"]) == 1
     out, err = capfd.readouterr()
@@ -288,3 +288,23 @@ def test_two_at_a_time_where_there_is_room(memory, cores, count, jobs, monkeypat
     monkeypatch.setattr(notebook_runner, "free_memory", lambda: memory)
     monkeypatch.setattr(notebook_runner, "free_cores", lambda: cores)
     assert notebook_runner.simultaneous(count) == jobs
+
+
+def test_the_first_guess_is_the_ratio_of_float32_products(tmp_path, monkeypatch):
+    from rlnotes.batch import notebook_times
+
+    assert notebook_times.speed_here(tmp_path) == 1
+    (tmp_path / "seconds.json").write_text('{"seconds": {}}')
+    assert notebook_times.speed_here(tmp_path) == 1
+    (tmp_path / "seconds.json").write_text('{"float32_gflops": 80, "seconds": {}}')
+    monkeypatch.setattr(notebook_times, "_RATE", "print(40)")
+    assert notebook_times.speed_here(tmp_path) == 0.5
+
+
+def test_the_rate_that_is_asked_for_can_be_had():
+    from rlnotes.batch import notebook_times
+
+    done = subprocess.run(
+        [sys.executable, "-c", notebook_times._RATE], capture_output=True, text=True
+    )
+    assert float(done.stdout) > 0
