@@ -282,6 +282,8 @@ keys = [
     "clip_ratio/high_mean",
     "step_time",
 ]
+
+# %%
 figure = figures.plot_run(steps, keys)
 if config.max_steps < wanted.max_steps:
     print(
@@ -294,6 +296,7 @@ if config.max_steps < wanted.max_steps:
         for panel, key in zip(figure.axes, keys, strict=False):
             if key in kept:
                 panel.plot("step", key, ":", color="gray", data=kept)
+                panel.autoscale(axis="y")
 plt.show()
 
 # %% [markdown]
