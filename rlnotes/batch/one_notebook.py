@@ -12,6 +12,7 @@ import contextlib
 import difflib
 import io
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ def run_notebook(
     """Execute one notebook with a progress bar and write the executed copy.
 
     `cwd` is the working directory; the kernel's environment is this process's
-    (`kernel_environment`). Lines that a cell prints and that start with "step" are
+    (`kernel_environment`). Lines that a cell prints and that start with "step 1" are
     shown as they come, behind `label`, and so are progress bars on a terminal. Raises
     papermill's PapermillExecutionError for a failing cell; the copy then ends there.
     """
@@ -150,7 +151,7 @@ class _StepEcho(io.TextIOBase):
 
         *lines, self.rest = (self.rest + text).split("\n")
         for line in lines:
-            if line.lstrip().startswith("step"):
+            if re.match(r"\s*step\s+\d", line):
                 tqdm.write(
                     f"  {self.label}{line}", file=sys.stdout
                 )  # above the progress bar

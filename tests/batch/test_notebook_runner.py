@@ -54,7 +54,9 @@ def project(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     first = "import os, pathlib; print(os.environ['RLNOTES_RUNS'], pathlib.Path.cwd())"
-    write_notebook(folder / "00_a.ipynb", first, "print('noise\\nstep 1/2 reward 0.5')")
+    write_notebook(
+        folder / "00_a.ipynb", first, "print('noise\\nstep 1/2 reward 0.5\\nsteps 3')"
+    )
     write_notebook(folder / "01_b.ipynb", "x = 1", "# cell two\nassert x == 2, 'no'")
     write_notebook(folder / "02_c.ipynb", "print('last')")
     monkeypatch.chdir(tmp_path)
@@ -67,7 +69,8 @@ def test_a_failing_notebook_is_named_and_the_others_run(project, capfd, monkeypa
     assert main(["run", "--output", "out"]) == 1
     out, err = capfd.readouterr()
     assert "01_b.ipynb failed in cell [2]: AssertionError: no" in err
-    assert "[1/3] 00_a" in out and "step 1/2 reward 0.5" in out and "noise" not in out
+    assert "[1/3] 00_a" in out and "step 1/2 reward 0.5" in out
+    assert "noise" not in out and "steps" not in out
     table = out[out.index("notebook  seconds  result") :].splitlines()
     assert [line.split()[0] for line in table[1:4]] == ["00_a", "01_b", "02_c"]
     assert [line.split(maxsplit=2)[2] for line in table[1:4]] == [
