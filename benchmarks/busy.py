@@ -102,12 +102,16 @@ def main() -> None:
     """Measure, print the table, write `results/busy.json`."""
     parser = common.argument_parser(__doc__ or "", rounds=3)
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--case", nargs="+", choices=CASES, help="default: both policies"
+    )
     arguments = parser.parse_args()
     if arguments.child:
         print(json.dumps(child(json.loads(arguments.child))))
         return
     cores = len(os.sched_getaffinity(0))
-    cases = ["tiny"] if arguments.quick else ["search-base", "smollm2-135m"]
+    cases = arguments.case or ["search-base", "smollm2-135m"]
+    cases = ["tiny"] if arguments.quick else cases
     loads = [0, 1] if arguments.quick else list(range(cores + 1))
     tasks = [(way, (case, n)) for case in cases for n in loads for way in WAYS]
     rounds = 1 if arguments.quick else arguments.rounds
