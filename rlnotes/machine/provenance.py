@@ -115,30 +115,37 @@ def command_line(argv: Sequence[str]) -> str:
 
 def cpu_model() -> str:
     """The processor's name as the system gives it."""
+    name = _cpu_facts().get("model name")
+    return name or platform.processor() or platform.machine() or "unknown"
+
+
+def _cpu_facts() -> dict[str, str]:
+    """What Linux says of the first processor; {} elsewhere."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        pass
-    return platform.processor() or platform.machine() or "unknown"
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n", 1)[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def cpu_capability() -> str | None:
-    """Instructions that torch computes with, like "AVX512, bfloat16" or "AVX2".
+    """What torch computes with, like "AVX512, bfloat16, family 25, model 17".
 
-    With the processor's name, torch's version and the number of threads it tells
-    whether two machines sum in the same order, and so whether a run repeats to the
-    bit. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA lower it. None until torch is
-    loaded.
+    Family and model tell generations of a processor apart that share a name. With
+    torch's version and the number of threads this tells whether two machines sum in
+    the same order, and so whether a run repeats to the bit. ATEN_CPU_CAPABILITY and
+    ONEDNN_MAX_CPU_ISA lower it. None until torch is loaded.
     """
     torch = sys.modules.get("torch")
     if torch is None:
         return None
     name = torch.backends.cpu.get_cpu_capability()
     has_bfloat16 = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", bool)()
-    return f"{name}, bfloat16" if has_bfloat16 else str(name)
+    facts = _cpu_facts()
+    known = [("cpu family", "family"), ("model", "model")]
+    words = [str(name), *["bfloat16"] * has_bfloat16]
+    return ", ".join(words + [f"{b} {facts[a]}" for a, b in known if a in facts])
 
 
 def same_bits(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from rlnotes.machine.devices import (
     is_out_of_memory,
     naming_what_to_lower,
 )
-from rlnotes.machine.provenance import describe_run, gpu_driver
+from rlnotes.machine.provenance import describe_run, gpu_driver, same_bits
 from rlnotes.rollouts.sampling import draw_tokens
 from rlnotes.training.config import make_config
 
@@ -165,3 +165,23 @@ def test_the_accelerator_is_taken_unless_it_is_apples(monkeypatch, found, best):
         torch.accelerator, "current_accelerator", lambda **_: torch.device(found)
     )
     assert best_device().type == best
+
+
+def test_a_machine_is_the_same_where_all_that_bits_depend_on_is():
+    meta = {
+        "cpu": "a",
+        "cpu_capability": "AVX2",
+        "threads": 1,
+        "versions": {"torch": "2.13"},
+    }
+    assert same_bits(meta, dict(meta))
+    for name, other in (
+        ("cpu", "b"),
+        ("cpu_capability", "AVX512"),
+        ("threads", 2),
+        ("versions", {"torch": "2.9"}),
+        ("gpu", {"name": "c"}),
+    ):
+        assert not same_bits(meta, meta | {name: other}), name
+    older = {k: v for k, v in meta.items() if k != "cpu_capability"}
+    assert not same_bits(older, older)
