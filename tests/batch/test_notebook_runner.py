@@ -66,7 +66,7 @@ def project(tmp_path, monkeypatch):
 
 def test_a_failing_notebook_is_named_and_the_others_run(project, capfd, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command: None)  # no model to fetch
-    assert main(["run", "--output", "out"]) == 1
+    assert main(["run", "--output", "out", "--jobs", "1"]) == 1
     out, err = capfd.readouterr()
     assert "01_b.ipynb failed in cell [2]: AssertionError: no" in err
     assert "[1/3] 00_a" in out and "step 1/2 reward 0.5" in out
@@ -99,7 +99,7 @@ def test_a_killed_kernel_costs_its_own_notebook_only(project, capfd):
     write_notebook(folder / "00_a.ipynb", "print('last words')", DIES, "print('never')")
     parameters = "max_steps = 4\neval_samples = 8\ngeneration_batch_size = 64"
     write_notebook(folder / "01_b.ipynb", DIES, parameters=parameters)
-    results = run_notebooks("notebooks", "out")
+    results = run_notebooks("notebooks", "out", jobs=1)
     assert [r.error for r in results] == [
         "outside a cell: DeadKernelError: Kernel died",
         "outside a cell: DeadKernelError: Kernel died",
@@ -132,7 +132,7 @@ def test_each_notebook_says_how_long_it_and_the_rest_will_take(project, capfd):
     seconds = {"00_a": 30, "01_b": 600, "02_c": 90}
     path = project / "notebooks" / "seconds.json"
     path.write_text(json.dumps({"machine": "another", "seconds": seconds}))
-    results = run_notebooks("notebooks", "out", speed=0.5)
+    results = run_notebooks("notebooks", "out", speed=0.5, jobs=1)
     lines = [x for x in capfd.readouterr().out.splitlines() if x.startswith("[")]
     assert lines[0] == "[1/3] 00_a, about 1 min; 24 min left"
     now = (60 / 0.5 + results[0].seconds) / (60 + 30)
