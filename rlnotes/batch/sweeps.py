@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rlnotes.batch.plan import SweepRun
 from rlnotes.machine.free import available_cores
+from rlnotes.records.run_folders import is_run
 from rlnotes.training.config import make_config
 
 _POLL_SECONDS = 0.2
@@ -43,7 +44,7 @@ def run_sweep(runs: Sequence[SweepRun], *, jobs: int | None = None) -> dict[str,
     jobs = available_cores() if jobs is None else jobs
     if jobs < 1:
         raise ValueError(f"jobs must be >= 1, got {jobs}")
-    waiting = [run for run in runs if not run.folder.exists()]
+    waiting = [run for run in runs if not is_run(run.folder)]
     running: dict[SweepRun, subprocess.Popen[bytes]] = {}
     failed: dict[str, str] = {}
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -64,6 +65,29 @@ def locked(folder: Path) -> Iterator[None]:
         if path != folder:
             with suppress(PermissionError):  # another process holds it by now
                 path.unlink()
+
+
+def check_ours(folder: Path, names: Collection[str]) -> None:
+    """Raise FileExistsError unless `folder` is a folder that holds nothing but `names`.
+
+    What has one of our names in it may be replaced; a stranger's file never is.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise FileExistsError(f"{folder} is no folder of ours; it is left as it is")
+    found = (path.name.removesuffix(".tmp") for path in folder.iterdir())
+    foreign = sorted(set(found) - set(names))
+    if foreign:
+        raise FileExistsError(
+            f"{folder} holds {foreign[0]!r}, which is not ours; it is left as it is:"
+            " move it away or choose another folder"
+        )
+
+
+def remove_ours(folder: Path, names: Collection[str]) -> None:
+    """Delete `folder` if it is there; FileExistsError as `check_ours`."""
+    if folder.is_symlink() or folder.exists():
+        check_ours(folder, names)
+        shutil.rmtree(folder)
 
 
 def whole_lines(text: str) -> str:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from rlnotes.machine.hub import cache_alone_if_unreachable
+from rlnotes.policies.checkpoint import load_checkpoint
 from rlnotes.policies.embedded import (
     EMBEDDED_POLICY,
     check_memory,
     fetch_embedded_model,
-    quiet_transformers,
 )
 
 TINY_POLICY = "tiny"
@@ -97,8 +97,9 @@ def load_policy(name: str) -> Policy:
     the spot: some seconds of pretraining on noisy demonstrations of the task
     scratch-addition, always with the same seed.
 
-    Raises FileNotFoundError for a folder that is not there, ValueError for one without
-    a model or a tokenizer, RuntimeError when a download is needed and fails, or when
+    No code of a policy runs. Raises FileNotFoundError for a folder that is not there,
+    ValueError for one without a model or a tokenizer or whose weights do not fit
+    (`load_checkpoint`), RuntimeError when a download is needed and fails, or when
     `smollm2-135m` finds too little room (`fetch_embedded_model`).
     """
     if name == EMBEDDED_POLICY:
@@ -144,11 +145,4 @@ def _checked_folder(folder: Path) -> Path:
 
 
 def _load(source: str | Path, name: str) -> Policy:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return Policy(model.eval(), tokenizer, name)
+    return Policy(*load_checkpoint(source, name), name)

@@ -117,7 +117,7 @@ def _read_config(source: Path) -> Any:
 
     try:
         with cache_alone_if_unreachable():
-            return AutoConfig.from_pretrained(source)
+            return AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise RuntimeError(
             f"policy {str(source)!r}: no config here, and the hub could not give it:"

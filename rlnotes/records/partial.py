@@ -11,8 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlnotes.machine.files import read_mapping, replacing, temporary_path, whole_lines
-from rlnotes.records.run_folders import check_free, partial_folder
+from rlnotes.machine.files import (
+    check_ours,
+    read_mapping,
+    replacing,
+    temporary_path,
+    whole_lines,
+)
+from rlnotes.records.run_folders import OURS, check_free, is_free, partial_folder
 
 _STATE = "state.pt"
 _DECIDED_AT_START, _NOT_THE_RUN = ("bf16",), ("max_minutes",)
@@ -34,9 +40,10 @@ def check_startable(
     """
     folder = Path(folder)
     partial = partial_folder(folder)
-    if folder.exists() or not partial.exists():
+    if is_free(partial) or not is_free(folder):
         check_free(folder)
     elif resume:
+        check_ours(partial, OURS)
         check_config(partial, config, defaults)
     else:
         raise FileExistsError(

@@ -17,7 +17,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +28,13 @@ from typing import Any, Self
 
 import yaml
 
-from rlnotes.machine.files import append_text, locked, replace_text
+from rlnotes.machine.files import (
+    append_text,
+    check_ours,
+    locked,
+    remove_ours,
+    replace_text,
+)
 from rlnotes.machine.provenance import describe_run, peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.records.partial import (
     check_config,
@@ -41,7 +46,7 @@ from rlnotes.records.partial import (
     remove_state,
     save_state,
 )
-from rlnotes.records.run_folders import PARTIAL, partial_folder
+from rlnotes.records.run_folders import OURS, is_free, partial_folder
 
 _PEAKS = {"peak_memory_mb": peak_memory_mb, "peak_gpu_memory_mb": peak_gpu_memory_mb}
 
@@ -57,7 +62,8 @@ class RunRecorder:
     types to repeat the run (default: this process's own command line), `device` is what
     the policy runs on. Entering raises FileExistsError when the run or an interrupted
     one (`.partial`) is there already, unless `overwrite`; an earlier finished run is
-    replaced only when the new one ends.
+    replaced only when the new one ends. A folder that holds anything but a run's files
+    is never replaced: FileExistsError, and the finished run stays in `.partial`.
     With `resume` an interrupted run goes on behind its saved state (`take_state`), or
     starts over where none was saved; ValueError when its config is another one, where
     a field that the interrupted run did not know yet counts as its `defaults`.
@@ -76,6 +82,7 @@ class RunRecorder:
     ) -> None:
         self.folder = Path(folder)
         self.partial = partial_folder(self.folder)
+        self._old = partial_folder(self.folder.with_name(f"{self.folder.name}.old"))
         self.config = dict(config)
         self._command = command
         seeds = [self.config["seed"]] if "seed" in self.config else []
@@ -121,6 +128,7 @@ class RunRecorder:
                 if self._stopped:
                     self._write_meta(f"stopped: {self._stopped}")
                     return
+                self._check_place()
                 self._write_meta("finished")
                 # first: a whole run never holds a state, whenever the kill comes
                 remove_state(self.partial)
@@ -187,7 +195,10 @@ class RunRecorder:
         append_text(self.partial / "samples.jsonl", "".join(lines))
 
     def _make_folder(self) -> None:
-        resumed = self._resume and self.partial.is_dir()
+        resumed = self._resume and not is_free(self.partial)
+        self._replaces = self._overwrite and not is_free(self.folder)
+        if self._replaces:
+            check_ours(self.folder, OURS)
         if not self._overwrite:
             check_startable(
                 self.folder,
@@ -201,7 +212,7 @@ class RunRecorder:
             return
         if self.partial.is_dir():
             with locked(self.partial):
-                shutil.rmtree(self.partial)
+                remove_ours(self.partial, OURS)
         try:
             self.partial.mkdir(parents=True)
         except OSError as error:
@@ -233,14 +244,30 @@ class RunRecorder:
             )
         return read_samples(self.partial, step)
 
+    def _check_place(self) -> None:
+        """Raise FileExistsError, the run left where it is, if a stranger came there."""
+        try:
+            if not self._replaces and not is_free(self.folder):
+                raise FileExistsError(f"{self.folder} was made by somebody else")
+            for place in (self.folder, self._old):
+                if not is_free(place):
+                    check_ours(place, OURS)
+        except FileExistsError as error:
+            self._write_meta("stopped: the place of the whole run is taken")
+            raise FileExistsError(
+                f"{error}; the whole run stays in {self.partial}: rename it"
+            ) from None
+
     def _move_into_place(self) -> None:
-        if self.folder.exists():
-            old = self.folder.with_name(f"{self.folder.name}.old{PARTIAL}")
-            os.replace(self.folder, old)
+        if is_free(self.folder):
+            if self.folder.is_dir():
+                self.folder.rmdir()
             os.replace(self.partial, self.folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(self.partial, self.folder)
+            return
+        remove_ours(self._old, OURS)  # of a kill between these two lines
+        os.replace(self.folder, self._old)
+        os.replace(self.partial, self.folder)
+        remove_ours(self._old, OURS)
 
     def _write_metrics(self) -> None:
         header = ",".join(self._columns) + "\n"

@@ -18,6 +18,9 @@ from rlnotes.machine.provenance import project_folder
 RunPaths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PARTIAL = ".partial"
 _PARTIAL_META = os.path.join(PARTIAL, "meta.json")
+RUN_FILES = ("metrics.csv", "samples.jsonl", "config.yaml", "meta.json")
+OURS = (*RUN_FILES, "state.pt", "checkpoints")
+"""All that we ever write into a run's folder: a folder with more is not ours."""
 NAME_PARTS = ("algorithm", "task", "policy", "seed")
 
 
@@ -46,14 +49,30 @@ def run_name(config: Mapping[str, Any]) -> str:
     )
 
 
+def is_run(folder: Path) -> bool:
+    """Whether `folder` is a whole run."""
+    return (folder / "meta.json").is_file()
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run may be moved to `folder`: nothing is there, or an empty folder."""
+    if folder.is_symlink() or not folder.is_dir():
+        return not (folder.exists() or folder.is_symlink())
+    return not any(folder.iterdir())
+
+
 def check_free(folder: str | os.PathLike[str]) -> None:
-    """Raise FileExistsError when `folder` is a run already, whole or interrupted."""
+    """Raise FileExistsError when `folder` is a run already, whole or interrupted.
+
+    Or something else than an empty folder.
+    """
     folder = Path(folder)
     for path, what in (
         (folder, "a run"),
         (partial_folder(folder), "an interrupted run"),
     ):
-        if path.exists():
+        if not is_free(path):
+            what = what if is_run(path) else "something else than a run"
             raise FileExistsError(
                 f"{what} is already in {path}; remove it or choose another folder"
             )

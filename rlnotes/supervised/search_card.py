@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import shutil
 import time
 import typing
 from collections.abc import Mapping
@@ -15,8 +14,9 @@ from typing import Any
 import yaml
 
 from rlnotes.equations.validation import check_choice
-from rlnotes.machine.files import replace_text
+from rlnotes.machine.files import remove_ours, replace_text
 from rlnotes.machine.provenance import describe_run
+from rlnotes.policies.embedded import MODEL_FILES
 from rlnotes.policies.policy import Policy
 from rlnotes.supervised.search_pretraining import Pretraining, pretrain
 from rlnotes.tasks.search import SEARCH_TASKS
@@ -52,7 +52,7 @@ def pretrain_to_folder(settings: Pretraining, folder: Path) -> dict[str, float]:
     if folder.exists():
         raise FileExistsError(f"a policy is already in {folder}; remove it first")
     partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    remove_ours(partial, (*MODEL_FILES, "README.md"))
     partial.mkdir(parents=True)
     provenance = describe_run()
     start = time.perf_counter()

@@ -128,6 +128,60 @@ def test_overwrite_keeps_the_old_run_until_the_new_one_ends(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_strangers_folder_is_never_deleted(tmp_path):
+    """It came while the run was going: it stays, and so does the whole run."""
+    with pytest.raises(FileExistsError, match="run stays in .*partial: rename it"):
+        with RunRecorder(tmp_path / "run", CONFIG) as run:
+            run.log(1, {"reward": 0.5})
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "precious.txt").write_text("mine")
+    assert (tmp_path / "run" / "precious.txt").read_text() == "mine"
+    kept = load_run(tmp_path / "run.partial")
+    assert kept.metrics["reward"].tolist() == [0.5]
+    assert kept.meta["status"].startswith("stopped: ")
+
+
+def test_not_even_a_run_that_came_meanwhile_is_replaced(tmp_path):
+    with pytest.raises(FileExistsError, match="made by somebody else"):
+        with RunRecorder(tmp_path / "run", CONFIG, overwrite=True) as run:
+            run.log(1, {"reward": 0.5})
+            other = record(tmp_path, [0.9]).rename(tmp_path / "run")
+    assert load_run(other).metrics["reward"].tolist() == [0.9]
+
+
+@pytest.mark.parametrize("place", ["run", "run.partial", "run.old.partial"])
+def test_overwrite_replaces_runs_and_nothing_else(tmp_path, place):
+    """Also files that somebody has put beside a run's own."""
+    record(tmp_path, [0.1]).rename(tmp_path / "run")
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / "notes.md").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds 'notes\.md', which is not ours"):
+        with RunRecorder(tmp_path / "run", CONFIG, overwrite=True) as run:
+            run.log(1, {"reward": 0.9})
+    assert (tmp_path / place / "notes.md").read_text() == "mine"
+    assert load_run(tmp_path / "run").metrics["reward"].tolist() == [0.1]
+
+
+def test_a_link_or_a_file_is_no_run_to_overwrite(tmp_path):
+    record(tmp_path, [0.1]).rename(tmp_path / "there")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "file").write_text("mine")
+    for name in ("link", "file"):
+        with pytest.raises(FileExistsError, match="no folder of ours"):
+            RunRecorder(tmp_path / name, CONFIG, overwrite=True).__enter__()
+
+
+def test_an_empty_folder_is_no_run_and_takes_one(tmp_path):
+    (tmp_path / "run").mkdir()
+    with RunRecorder(tmp_path / "run", CONFIG) as run:
+        run.log(1, {"reward": 0.5})
+    assert load_run(tmp_path / "run").metrics["reward"].tolist() == [0.5]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.md").write_text("mine")
+    with pytest.raises(FileExistsError, match="something else than a run is already"):
+        RunRecorder(tmp_path / "other", CONFIG).__enter__()
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(KeyboardInterrupt(), "interrupted"), (OSError("disk"), "failed: OSError: disk")],
