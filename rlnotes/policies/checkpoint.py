@@ -56,7 +56,7 @@ def _read(source: str | Path) -> tuple[Any, Any, dict[str, Any]]:
     tokenizer = AutoTokenizer.from_pretrained(
         source, padding_side="left", trust_remote_code=False
     )
-    model, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         source,
         dtype=torch.float32,
         trust_remote_code=False,
@@ -64,6 +64,7 @@ def _read(source: str | Path) -> tuple[Any, Any, dict[str, Any]]:
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # reported, and refused with the other keys
     )
+    model, report = loaded
     return model, tokenizer, report
 
 
