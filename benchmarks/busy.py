@@ -50,7 +50,8 @@ def child(task: dict[str, Any]) -> dict[str, float]:
     from rlnotes.tasks.loading import load_task
     from rlnotes.training.config import make_config
     from rlnotes.training.learner import Learner
-    from rlnotes.training.loop import build_rewards, take_step
+    from rlnotes.training.chosen_rewards import build_rewards
+    from rlnotes.training.loop import take_step
 
     config = make_config(**CASES[task["case"]])
     questions = load_task(config.task)

@@ -133,7 +133,7 @@ def make_trainer(
 
     from rlnotes.engines.trl_data import make_dataset
     from rlnotes.engines.trl_trainer import NotesTrainer
-    from rlnotes.training.loop import build_rewards
+    from rlnotes.training.chosen_rewards import build_rewards
 
     task, policy = load_task(config.task), load_policy(config.policy).to(device)
     common = {

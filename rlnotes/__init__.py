@@ -41,6 +41,8 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "get_language_consistency_reward",
         "compute_rewards",
     ),
+    "rewards.integer": ("integer_reward",),
+    "rewards.own": ("load_reward", "group_rows"),
     "equations.shaping": (
         "soft_overlong_punishment",
         "overlong_filter",

@@ -63,7 +63,7 @@ epsilon_high = None
 beta = None
 scale_rewards = None
 dynamic_sampling = None
-reward_funcs = None
+reward_funcs = None  # like ["accuracy_reward", "my_rewards.py:brevity"]
 reward_weights = None
 soft_punish_cache = None
 length_limit = None
@@ -90,6 +90,7 @@ vf_coef = None
 cliprange_value = None
 whiten_advantages = None
 kl_coef = None
+save_policy = None  # "last" or "best": keep the weights, 0.5 GB; here: not
 save_steps = None
 full_determinism = None
 cache_implementation = None
@@ -117,6 +118,8 @@ wanted = config_from_notebook({k: v for k, v in globals().items() if k not in _h
 config = wanted.settled(best_device().type)
 if max_steps is None:
     config = replace(config, max_steps=live_steps(wanted.max_steps))
+if save_policy is None:
+    config = replace(config, save_policy=False)
 config
 
 # %%
@@ -304,7 +307,7 @@ plt.show()
 # with dynamic sampling, so has its price.
 
 # %%
-names = [f"rewards/{name}/mean" for name in config.reward_funcs]
+names = [f"rewards/{name}/mean" for name in config.reward_names]
 names += [key for key in steps if key.startswith("dynamic_sampling/")][:3]
 figures.plot_run(steps, names)
 plt.show()
@@ -406,7 +409,8 @@ print(
 #
 # The folder holds `metrics.csv` (one row a step, TRL's log keys), `samples.jsonl`,
 # `config.yaml` and `meta.json` (commit, command, versions, memory). Everything above can
-# be drawn again from it, and [08] compares such folders.
+# be drawn again from it, and [08] compares such folders. With `save_policy = "last"` the
+# trained weights are there as well, in `policy/`: `rlnotes chat` talks to them.
 
 # %%
 print(f"record: {folder.name}/", sorted(p.name for p in folder.iterdir()))

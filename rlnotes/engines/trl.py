@@ -11,12 +11,11 @@ border runs).
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from rlnotes.engines.trl_config import (
     to_trl_kwargs,
 )
 from rlnotes.engines.trl_data import make_dataset
+from rlnotes.engines.trl_reference import reference_on_disk
 from rlnotes.machine.devices import (
     UPDATING,
     deterministic_algorithms,
@@ -42,8 +42,16 @@ from rlnotes.machine.devices import (
 from rlnotes.policies.policy import TINY_POLICY, Policy, load_policy
 from rlnotes.records.partial import check_startable, decided_before
 from rlnotes.records.run_folders import partial_folder
+from rlnotes.rewards.rewards import RewardFunction
 from rlnotes.tasks.base import TaskSet
 from rlnotes.tasks.loading import load_task
+from rlnotes.training.chosen_rewards import (
+    Given,
+    build_rewards,
+    recorded,
+    say_what_changed,
+    with_rewards,
+)
 from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.loop import TrainingResult, check_budget
 
@@ -59,6 +67,7 @@ def train_with_trl(
     *,
     policy: Policy | None = None,
     task: TaskSet | None = None,
+    reward_funcs: Given | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -78,6 +87,7 @@ def train_with_trl(
     is written, for what TRL, this machine or the number of processes cannot do;
     ImportError without TRL.
     """
+    config, passed = with_rewards(config, reward_funcs)
     check_expressible(config)
     _check_installed()
     options = read_options(options or {})
@@ -95,6 +105,7 @@ def train_with_trl(
         check_startable(output, fields, defaults=DEFAULTS, resume=resume)
     task = task or load_task(config.task)
     check_budget(config, task)
+    rewards = build_rewards(config, task, passed)
     dataset = make_dataset(config, task)
     loaded = policy is None and config.policy != TINY_POLICY
     policy = policy or _load(config.policy)
@@ -103,21 +114,23 @@ def train_with_trl(
     with ExitStack() as stack:
         stack.enter_context(deterministic_algorithms(config.full_determinism))
         if config.beta > 0 and not loaded:
-            stack.enter_context(_reference_on_disk(policy))
+            stack.enter_context(reference_on_disk(policy))
         arguments |= {"report_to": tracker(report_to, output)}
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
         with beside_the_run(output):
             trainer = _make_trainer(
-                config, task, policy, dataset, arguments | options, scratch
+                config, task, policy, rewards, dataset, arguments | options, scratch
             )
         record = saved = None
         if output is not None and state.is_main_process:
             record = stack.enter_context(
-                _recorder(config, output, state, overwrite, resume)
+                _recorder(config, output, state, overwrite, resume, recorded(rewards))
             )
             saved = record.take_state()
         callback = _attach(trainer, policy, record, evaluations, on_step, progress)
         _run(trainer, output, saved, record, callback)
+        if state.is_main_process:
+            say_what_changed(rewards)
     folder = None if output is None else Path(output)
     if folder is not None and callback.stopped:
         folder = partial_folder(folder)
@@ -162,6 +175,7 @@ def _make_trainer(
     config: Config,
     task: TaskSet,
     policy: Policy,
+    rewards: list[RewardFunction],
     dataset: Any,
     arguments: Mapping[str, Any],
     folder: str,
@@ -172,14 +186,21 @@ def _make_trainer(
     from rlnotes.engines.trl_trainer import NotesTrainer
 
     args = GRPOConfig(folder, use_cpu=not has_gpu(), **arguments)
-    trainer = NotesTrainer(config, task, policy, args=args, train_dataset=dataset)
+    trainer = NotesTrainer(
+        config, task, policy, rewards, args=args, train_dataset=dataset
+    )
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     return trainer
 
 
 def _recorder(
-    config: Config, output: str | Path, state: Any, overwrite: bool, resume: bool
+    config: Config,
+    output: str | Path,
+    state: Any,
+    overwrite: bool,
+    resume: bool,
+    kept: dict[str, Any],
 ) -> TrlRecorder:
     from rlnotes.engines.trl_recording import TrlRecorder
 
@@ -191,6 +212,7 @@ def _recorder(
         overwrite=overwrite,
         resume=resume,
         defaults=DEFAULTS,
+        **kept,
     )
 
 
@@ -261,30 +283,3 @@ def _checked_state(saved: dict[str, Any], trainer: NotesTrainer) -> str:
             f"resume: the run had {saved['processes']} processes, got {processes}"
         )
     return str(saved["checkpoint"])
-
-
-@contextlib.contextmanager
-def _reference_on_disk(policy: Policy) -> Iterator[None]:
-    """TRL loads the KL's reference from where the model says it is from: make it so.
-
-    Every process writes its own copy: `save_pretrained` writes the first one's alone,
-    which another machine does not see.
-    """
-    from safetensors.torch import save_file
-
-    kept = policy.model.state_dict()
-    weights = dict(policy.model.named_parameters())  # a tied one once
-    weights |= {k: x for k, x in policy.model.named_buffers() if k in kept}
-    weights = {name: x.detach().cpu().contiguous() for name, x in weights.items()}
-    model_config = policy.model.config
-    model_config.architectures = [type(policy.model).__name__]
-    before = model_config._name_or_path
-    with tempfile.TemporaryDirectory() as folder:
-        model_config.save_pretrained(folder)
-        file = os.path.join(folder, "model.safetensors")
-        save_file(weights, file, metadata={"format": "pt"})
-        model_config._name_or_path = folder
-        try:
-            yield
-        finally:
-            model_config._name_or_path = before

@@ -67,6 +67,7 @@ OURS = (
     "max_resample_times",
     "eval_steps",
     "eval_samples",
+    "save_policy",
     "save_steps",
 )
 """What this package does around and inside the trainer."""

@@ -27,11 +27,17 @@ from rlnotes.engines.trl_sampling import (
 from rlnotes.engines.trl_sharding import correct_fsdp, drop_idle_gradients
 from rlnotes.equations.shaping import overlong_filter
 from rlnotes.policies.policy import Policy
+from rlnotes.rewards.rewards import RewardFunction
 from rlnotes.rollouts.rollouts import Rollouts
 from rlnotes.tasks.base import TaskSet
-from rlnotes.training.batches import Batch, draw_batch, group_advantages, paid_rewards
+from rlnotes.training.batches import (
+    Batch,
+    check_paid,
+    draw_batch,
+    group_advantages,
+    paid_rewards,
+)
 from rlnotes.training.config import Config
-from rlnotes.training.loop import build_rewards
 from rlnotes.training.updates import mini_batches
 
 TESTED_VERSION = "1.16.0"
@@ -62,7 +68,12 @@ class NotesTrainer(GRPOTrainer):
     _logs: dict[str, Any]
 
     def __init__(
-        self, config: Config, task: TaskSet, policy: Policy, **arguments: Any
+        self,
+        config: Config,
+        task: TaskSet,
+        policy: Policy,
+        rewards: list[RewardFunction],
+        **arguments: Any,
     ) -> None:
         self.config, self.task = config, task
         self.batch: Batch | None = None
@@ -74,7 +85,7 @@ class NotesTrainer(GRPOTrainer):
         super().__init__(
             model=policy.model,
             processing_class=policy.tokenizer,
-            reward_funcs=list(build_rewards(config, task)),
+            reward_funcs=list(rewards),
             **arguments,
         )
 
@@ -184,6 +195,7 @@ class NotesTrainer(GRPOTrainer):
         # TRL has gathered them, in the order of the processes
         columns = [torch.tensor(list(self._logs["rewards"][name])) for name in names]
         rewards = torch.stack(columns, 1)
+        check_paid(rewards, config)
         advantages = group_advantages(paid_rewards(rewards, config), config)
         self._logs["advantages"].clear()
         self._logs["advantages"].extend(advantages.tolist())

@@ -21,9 +21,17 @@ from rlnotes.machine.files import (
 from rlnotes.records.run_folders import OURS, check_free, is_free, partial_folder
 
 _STATE = "state.pt"
-_DECIDED_AT_START, _NOT_THE_RUN = ("bf16",), ("max_minutes",)
+_DECIDED_AT_START, _NOT_THE_RUN = ("bf16",), ("max_minutes", "save_policy")
 
-_PROVENANCE = ("commit", "diff_hash", "cpu", "cpu_capability", "threads", "gpu")
+_PROVENANCE = (
+    "commit",
+    "diff_hash",
+    "cpu",
+    "cpu_capability",
+    "threads",
+    "gpu",
+    "rewards",
+)
 
 
 def check_startable(
@@ -57,8 +65,9 @@ def check_config(
 ) -> None:
     """Raise ValueError, naming each field, when the run in `folder` has another config.
 
-    `bf16=None` is what was decided when the run began; another `max_minutes` is no
-    other run. A field that an older record does not know is as in `defaults`.
+    `bf16=None` is what was decided when the run began; another `max_minutes` or
+    `save_policy` is no other run. A field that an older record does not know is as in
+    `defaults`.
     """
     if not (folder / "config.yaml").is_file():  # killed before it was written
         return

@@ -4,6 +4,7 @@
         metrics.csv     one row per step; the columns are TRL's log keys
         samples.jsonl   some completions, one JSON object a line
         config.yaml     the resolved configuration
+        rewards/        the text of own reward functions, if there are any
         meta.json       commit, command, versions, device, seconds, peak memory, status
 
 The folder is written as `<name>.partial`, step by step, and takes its final name when
@@ -67,6 +68,7 @@ class RunRecorder:
     With `resume` an interrupted run goes on behind its saved state (`take_state`), or
     starts over where none was saved; ValueError when its config is another one, where
     a field that the interrupted run did not know yet counts as its `defaults`.
+    `provenance` is further told in meta.json, `files` are texts by their names here.
     """
 
     def __init__(
@@ -79,6 +81,8 @@ class RunRecorder:
         overwrite: bool = False,
         resume: bool = False,
         defaults: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        files: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.partial = partial_folder(self.folder)
@@ -89,6 +93,7 @@ class RunRecorder:
         self._meta: dict[str, Any] = {"seeds": seeds, "device": device}
         self._overwrite, self._resume = overwrite, resume
         self._defaults = dict(defaults or {})
+        self._provenance, self._files = dict(provenance or {}), dict(files or {})
         self._rows: list[dict[str, Any]] = []
         self._columns = ["step"]
         self._state: dict[str, Any] | None = None
@@ -106,8 +111,12 @@ class RunRecorder:
                 **self._meta,
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "resumes": 0,
+                **self._provenance,
             }
             samples = self._take_up()
+            for name, text in self._files.items():
+                (self.partial / name).parent.mkdir(exist_ok=True)
+                replace_text(self.partial / name, text)
             text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
             replace_text(self.partial / "config.yaml", text)
             self._write_meta("running")

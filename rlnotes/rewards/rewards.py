@@ -253,7 +253,7 @@ def compute_rewards(
     rewards = torch.empty(rows, len(reward_funcs), dtype=torch.float32)
     for k, reward_func in enumerate(reward_funcs):
         values = reward_func(completions=completions, **given, **context)
-        rewards[:, k] = _checked(values, rows, reward_name(reward_func))
+        rewards[:, k] = check_values(values, rows, reward_name(reward_func))
     return rewards
 
 
@@ -265,7 +265,7 @@ def _check_column(name: str, values: Any, rows: int) -> None:
         raise ValueError(f"{name}: expected {rows} values, got {len(values)}")
 
 
-def _checked(values: Any, rows: int, name: str) -> torch.Tensor:
+def check_values(values: Any, rows: int, name: str) -> torch.Tensor:
     """The values of one reward as a float32 tensor (N,), or ValueError naming it."""
     try:
         values = list(values)

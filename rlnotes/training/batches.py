@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -93,8 +93,14 @@ def draw_batch(
     return rollouts, costs
 
 
-def score(rollouts: Rollouts, reward_funcs: list[RewardFunction]) -> Tensor:
-    """Rewards (N, K) of every completion by every function; a None becomes NaN."""
+def score(
+    rollouts: Rollouts, reward_funcs: list[RewardFunction], **context: Any
+) -> Tensor:
+    """Rewards (N, K) of every completion by every function; a None becomes NaN.
+
+    As TRL does it: where prompts are messages, completions are messages. `context` is
+    `trainer_state`, `log_extra` and `log_metric`, where there is something to say.
+    """
     size = rollouts.num_generations
     tasks = [task for task in rollouts.tasks for _ in range(size)]
     lengths = rollouts.lengths.tolist()
@@ -106,11 +112,26 @@ def score(rollouts: Rollouts, reward_funcs: list[RewardFunction]) -> Tensor:
     return compute_rewards(
         reward_funcs,
         prompts=[task.prompt for task in tasks],
-        completions=rollouts.texts,
+        completions=[
+            text
+            if isinstance(task.prompt, str)
+            else [{"role": "assistant", "content": text}]
+            for task, text in zip(tasks, rollouts.texts, strict=True)
+        ],
         completion_ids=ids,
         answer=[task.answer for task in tasks],
         **{name: [task.columns[name] for task in tasks] for name in sorted(shared)},
+        **context,
     )
+
+
+def check_paid(rewards: Tensor, config: Config) -> None:
+    """Raise ValueError when no function has a reward for any completion of a batch."""
+    if rewards.isnan().all():
+        raise ValueError(
+            f"reward_funcs: {', '.join(config.reward_names)} gave None for all"
+            f" {len(rewards)} completions of a batch: there is nothing to learn from"
+        )
 
 
 @torch.no_grad()

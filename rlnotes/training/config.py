@@ -90,6 +90,7 @@ class Config:
     )
     """`sum_then_normalize` (GRPO) or `normalize_then_sum` (GDPO)."""
     reward_funcs: tuple[str, ...] = ("accuracy_reward",)
+    """Built-in names, `file.py:function` or `package.module:function` (rewards.own)."""
     reward_weights: tuple[float, ...] | None = None
     conditioned_reward: str | None = None
     """GDPO Eq 8: this reward counts only where `condition_on` ≥ 1."""
@@ -126,6 +127,9 @@ class Config:
     """Evaluate on the held-out set every so many steps; 0: before and after only."""
     eval_samples: int = 4
     """Sampled completions per held-out question (besides the greedy one)."""
+    save_policy: Literal["last", "best", False] = "last"
+    """Keep the trained policy in `<run>/policy/`: after the last step, or as it was at
+    the best evaluation (`eval/sampled_accuracy`, the first of equals); False: not."""
     save_steps: int | None = None
     """Save every so many steps what `--resume` goes on from; 0: never; None: as often
     as saving takes a twentieth of the time (a save of 10 ms every 0.2 s; SmolLM2's, of
@@ -150,6 +154,11 @@ class Config:
     def updates_per_step(self) -> int:
         """Optimizer updates per batch of rollouts."""
         return self.num_iterations * self.steps_per_generation
+
+    @property
+    def reward_names(self) -> tuple[str, ...]:
+        """Log keys of `reward_funcs`: the function's name where it is a user's own."""
+        return tuple(name.rpartition(":")[2] for name in self.reward_funcs)
 
     def settled(self, device: str) -> Config:
         """The config with `bf16` decided for a type of device ("cpu", "cuda").

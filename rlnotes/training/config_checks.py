@@ -13,6 +13,7 @@ REWARDS = (
     "accuracy_reward",
     "format_reward",
     "bracket_format_reward",
+    "integer_reward",
     "length_reward",
     "language_consistency_reward",
     "soft_overlong_punishment_reward",
@@ -83,7 +84,10 @@ def check_reward_funcs(config: Any) -> None:
     if not config.reward_funcs:
         raise ValueError("reward_funcs must name at least one reward, got none")
     for name in config.reward_funcs:
-        check_choice("reward_funcs", name, REWARDS)
+        _check_reward_name(name)
+    for name in config.reward_names:
+        if config.reward_names.count(name) > 1:
+            raise ValueError(f"reward_funcs: two would be logged as {name!r}")
     weights = config.reward_weights
     if weights is not None and len(weights) != len(config.reward_funcs):
         raise ValueError(
@@ -104,3 +108,19 @@ def check_reward_funcs(config: Any) -> None:
         )
         others = [r for r in config.reward_funcs if r != config.conditioned_reward]
         check_choice("condition_on", config.condition_on, others)
+
+
+def _check_reward_name(name: str) -> None:
+    """Raise ValueError unless it is built in or may be a user's own."""
+    source, colon, function = name.rpartition(":")
+    if not colon:
+        known = f"{', '.join(REWARDS)}, or file.py:function, package.module:function"
+        if name not in REWARDS:
+            raise ValueError(f"reward_funcs must be one of {known}, got {name!r}")
+    elif not function.isidentifier() or not (
+        source.endswith(".py") or all(map(str.isidentifier, source.split(".")))
+    ):
+        raise ValueError(
+            f"reward_funcs: expected file.py:function or package.module:function, got"
+            f" {name!r}"
+        )

@@ -209,7 +209,7 @@ def summarize(
         else 0.0,
         "completions/clipped_ratio": float(rollouts.truncated.float().mean()),
     }
-    for k, name in enumerate(config.reward_funcs):
+    for k, name in enumerate(config.reward_names):
         metrics[f"rewards/{name}/mean"] = float(rewards[:, k].nanmean())
         present = rewards[:, k][~rewards[:, k].isnan()]
         metrics[f"rewards/{name}/std"] = (
@@ -234,7 +234,7 @@ def sample_records(
     for row in range(min(groups * config.num_generations, len(rollouts))):
         task = rollouts.tasks[row // config.num_generations]
         rewards = dict(
-            zip(config.reward_funcs, batch.rewards[row].tolist(), strict=True)
+            zip(config.reward_names, batch.rewards[row].tolist(), strict=True)
         )
         records.append(
             {

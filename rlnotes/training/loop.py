@@ -9,10 +9,13 @@ that bears the step's name, or an equation of the library.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import torch
@@ -29,20 +32,25 @@ from rlnotes.policies.policy import Critic, Policy, load_policy
 from rlnotes.records.partial import check_startable, decided_before
 from rlnotes.records.recording import RunRecorder
 from rlnotes.records.run_folders import partial_folder
-from rlnotes.rewards.rewards import (
-    RewardFunction,
-    bracket_format_reward,
-    format_reward,
-    get_accuracy_reward,
-    get_language_consistency_reward,
-    get_length_reward,
-    get_soft_overlong_punishment,
-)
+from rlnotes.rewards.rewards import RewardFunction
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import TaskSet
 from rlnotes.tasks.loading import load_task
-from rlnotes.training.batches import Batch, draw_batch, prepare, score
+from rlnotes.training.batches import (
+    Batch,
+    check_paid,
+    draw_batch,
+    prepare,
+    score,
+)
 from rlnotes.training.checkpoints import Checkpoints
+from rlnotes.training.chosen_rewards import (
+    Given,
+    build_rewards,
+    recorded,
+    say_what_changed,
+    with_rewards,
+)
 from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
 from rlnotes.training.learner import Learner
@@ -69,6 +77,7 @@ def train(
     *,
     policy: Policy | None = None,
     task: TaskSet | None = None,
+    reward_funcs: Given | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -82,8 +91,10 @@ def train(
     appears there when the run has finished, whole; `overwrite` lets it replace an
     earlier one. The given policy is changed in place, where it is; without one,
     `config.policy` is trained on the GPU if there is one. `on_step` is called with each
-    row of metrics. Raises ValueError before anything is written if the config cannot
-    run, RuntimeError that names what to lower when memory runs out.
+    row of metrics. `reward_funcs`, names and functions by TRL's contract, takes the
+    place of the config's (docs/own_rewards.md). Raises ValueError before anything is
+    written if the config cannot run, RuntimeError that names what to lower when memory
+    runs out.
 
     With `resume`, a run that was killed goes on in its `.partial` folder from the last
     state that `config.save_steps` had it save, to the same bits on the same machine;
@@ -97,10 +108,11 @@ def train(
 
     started = time.perf_counter()
     device = best_device() if policy is None else policy.device
+    config, passed = with_rewards(config, reward_funcs)
     config = _settle(config, device.type, output, overwrite, resume)
     task = task or load_task(config.task)
     check_budget(config, task)
-    reward_funcs = build_rewards(config, task)
+    rewards = build_rewards(config, task, passed)
     policy = policy or load_policy(config.policy).to(device)
     torch.manual_seed(config.seed)
     learner = Learner.create(config, policy)
@@ -116,7 +128,9 @@ def train(
     last = config.max_steps
     with (
         deterministic_algorithms(config.full_determinism),
-        _recorder(config, device.type, output, overwrite, resume) as record,
+        _recorder(
+            config, device.type, output, overwrite, resume, recorded(rewards)
+        ) as record,
         tqdm(total=last, disable=not progress) as bar,
     ):
         checkpoints = Checkpoints(learner, record, config.save_steps)
@@ -128,7 +142,7 @@ def train(
             checkpoints.save(0)
         bar.update(max(done, 0))
         for step in range(max(done, 0) + 1, last + 1):
-            batch, metrics = take_step(learner, task, reward_funcs, step)
+            batch, metrics = take_step(learner, task, rewards, step)
             if step < last and is_over(config.max_minutes, started):
                 last = step
             due = config.eval_steps and step % config.eval_steps == 0
@@ -143,6 +157,7 @@ def train(
             bar.set_postfix(reward=f"{metrics['reward']:.2f}")
             if step == last:
                 break
+        say_what_changed(rewards)
         finished = last == config.max_steps
         if record is not None and not finished:
             record.stop(f"max_minutes={config.max_minutes:g} over at step {last}")
@@ -179,6 +194,7 @@ def _recorder(
     output: str | Path | None,
     overwrite: bool,
     resume: bool,
+    kept: dict[str, Any],
 ) -> RunRecorder | nullcontext[None]:
     """What writes the run's folder; nothing without one."""
     if output is None:
@@ -190,6 +206,7 @@ def _recorder(
         overwrite=overwrite,
         resume=resume,
         defaults=DEFAULTS,
+        **kept,
     )
 
 
@@ -226,21 +243,6 @@ def check_budget(config: Config, task: TaskSet) -> None:
         )
 
 
-def build_rewards(config: Config, task: TaskSet) -> list[RewardFunction]:
-    """The reward functions that `config.reward_funcs` names, in that order."""
-    available: dict[str, Callable[[], RewardFunction]] = {
-        "accuracy_reward": lambda: get_accuracy_reward(task.verify),
-        "format_reward": lambda: format_reward,
-        "bracket_format_reward": lambda: bracket_format_reward,
-        "length_reward": lambda: get_length_reward(config.length_limit),
-        "language_consistency_reward": get_language_consistency_reward,
-        "soft_overlong_punishment_reward": lambda: get_soft_overlong_punishment(
-            config.max_completion_length, config.soft_punish_cache
-        ),
-    }
-    return [available[name]() for name in config.reward_funcs]
-
-
 def collect(
     learner: Learner, task: TaskSet, reward_funcs: list[RewardFunction], step: int
 ) -> tuple[Rollouts, Tensor, dict[str, float]]:
@@ -267,7 +269,19 @@ def collect(
         return rollouts
 
     rollouts, costs = draw_batch(sample, task, config)
-    return rollouts, score(rollouts, reward_funcs), costs
+    noted: dict[str, list[float]] = defaultdict(list)
+    rewards = score(
+        rollouts,
+        reward_funcs,
+        trainer_state=SimpleNamespace(
+            global_step=learner.updates,
+            max_steps=config.max_steps * config.updates_per_step,
+        ),
+        log_metric=lambda name, value: noted[name].append(float(value)),
+    )
+    check_paid(rewards, config)
+    means = {name: sum(values) / len(values) for name, values in noted.items()}
+    return rollouts, rewards, means | costs
 
 
 def sample_steps(max_steps: int) -> set[int]:

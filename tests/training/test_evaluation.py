@@ -10,10 +10,11 @@ from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.supervised.search_pretraining import Pretraining, pretrain
 from rlnotes.tasks.loading import load_task
 from rlnotes.training.batches import prepare
+from rlnotes.training.chosen_rewards import build_rewards
 from rlnotes.training.config import make_config
 from rlnotes.training.evaluation import describe, evaluate, majority_accuracy, summarize
 from rlnotes.training.learner import Learner
-from rlnotes.training.loop import build_rewards, collect, train
+from rlnotes.training.loop import collect, train
 from rlnotes.training.updates import update
 from tests.conftest import random_policy
 

@@ -15,6 +15,7 @@ from rlnotes.records.reading import load_run
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.rollouts.scoring import packed_logps, per_token_logps
 from rlnotes.training.batches import group_advantages, prepare, score, weighted_sum
+from rlnotes.training.chosen_rewards import build_rewards
 from rlnotes.training.config import ALGORITHMS, make_config
 from rlnotes.training.evaluation import (
     answer_held_out,
@@ -23,7 +24,7 @@ from rlnotes.training.evaluation import (
     split_gain,
 )
 from rlnotes.training.learner import Learner
-from rlnotes.training.loop import build_rewards, collect, is_over, train
+from rlnotes.training.loop import collect, is_over, train
 from rlnotes.training.updates import (
     forward_order,
     mini_batch_weights,
