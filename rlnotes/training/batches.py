@@ -89,8 +89,16 @@ def draw_batch(
     )
     costs = {f"dynamic_sampling/{k}": float(v) for k, v in asdict(account).items()}
     # the reward of the kept groups is near one half by construction
-    costs["dynamic_sampling/accuracy"] = float(torch.cat(seen).mean())
+    sampled = torch.cat(seen)
+    costs["dynamic_sampling/accuracy"] = float(sampled.mean())
+    share = share_all_right(sampled >= 1, config.num_generations)
+    costs["dynamic_sampling/frac_all_right"] = share
     return rollouts, costs
+
+
+def share_all_right(right: Tensor, num_generations: int) -> float:
+    """Share of the groups whose every completion is `right`, (N,) (DAPO Fig 3b)."""
+    return float(right.view(-1, num_generations).all(1).float().mean())
 
 
 def score(

@@ -19,7 +19,13 @@ from rlnotes.policies.policy import Policy
 from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import Task, TaskSet
-from rlnotes.training.batches import Batch, reward_weights, score, weighted_sum
+from rlnotes.training.batches import (
+    Batch,
+    reward_weights,
+    score,
+    share_all_right,
+    weighted_sum,
+)
 from rlnotes.training.config import Config
 from rlnotes.training.learner import Learner
 
@@ -199,6 +205,9 @@ def summarize(
             (groups.amax(1) == groups.amin(1)).float().mean()
         ),
         "entropy": float(masked_mean(rollouts.entropies, rollouts.completion_mask)),
+        "mean_probability": float(
+            masked_mean(rollouts.per_token_logps.exp(), rollouts.completion_mask)
+        ),
         "num_tokens": float(learner.num_tokens),
         "num_completions": float(learner.num_completions),
         "completions/mean_length": float(lengths.mean()),
@@ -217,6 +226,7 @@ def summarize(
         )
     if "accuracy_reward" in config.reward_funcs:
         right = rewards[:, config.reward_funcs.index("accuracy_reward")] >= 1
+        metrics["frac_all_right"] = share_all_right(right, config.num_generations)
         for name, rows in (("right", right), ("wrong", ~right)):
             if rows.any():
                 metrics[f"completions/mean_length_{name}"] = float(lengths[rows].mean())

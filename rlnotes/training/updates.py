@@ -31,8 +31,14 @@ def update(learner: Learner, batch: Batch, step: int) -> dict[str, float]:
         for groups in mini_batches(config, generator):
             _set_learning_rate(learner, step)
             stats.append(update_once(learner, batch.select(groups)))
-    keys = stats[0].keys()
-    return {key: sum(s[key] for s in stats) / len(stats) for key in keys}
+    return mean_statistics(stats)
+
+
+def mean_statistics(stats: list[dict[str, float]]) -> dict[str, float]:
+    """The mean over the updates of a step; a key that some lack, over those with it."""
+    keys = dict.fromkeys(key for one in stats for key in one)
+    had = {key: [one[key] for one in stats if key in one] for key in keys}
+    return {key: sum(values) / len(values) for key, values in had.items()}
 
 
 def mini_batches(config: Config, generator: torch.Generator) -> list[list[int]]:
@@ -253,7 +259,29 @@ def ratio_statistics(batch: Batch, logps: Tensor, config: Config) -> dict[str, f
         epsilon=config.epsilon,
         epsilon_high=config.epsilon_high,
     )
-    return stats | {key: float(value) for key, value in shares.items()}
+    stats |= {key: float(value) for key, value in shares.items()}
+    return stats | stopped_probability(batch, ratio, config)
+
+
+def stopped_probability(
+    batch: Batch, ratio: Tensor, config: Config
+) -> dict[str, float]:
+    """Mean π_θold of the tokens that the upper clip stops (DAPO Fig 3a); {} for none.
+
+    Token-level ratios alone: a sequence's ratio stops no token more than another.
+    """
+    old, advantages = batch.old_per_token_logps, batch.advantages
+    if old is None or config.importance_sampling_level == "sequence":
+        return {}
+    if advantages.dim() == 1:
+        advantages = advantages[:, None]
+    high = config.epsilon if config.epsilon_high is None else config.epsilon_high
+    stopped = (
+        (ratio > 1 + high) & (advantages > 0) & batch.rollouts.completion_mask.bool()
+    )
+    if not stopped.any():
+        return {}
+    return {"clip_ratio/high_probability": float(old[stopped].exp().mean())}
 
 
 def _set_learning_rate(learner: Learner, step: int) -> None:

@@ -1,0 +1,151 @@
+"""DAPO's ladder and its switches in the search lab (notebook 05).
+
+    python experiments/dapo.py rates --seeds 5-6       a learning rate for each rung
+    python experiments/dapo.py ladder --seeds 0-4      Table 1, rung by rung
+    python experiments/dapo.py switches --seeds 0-4    one technique, one knob
+
+Every arm is GRPO with the switches of `ARMS`, 8 updates a batch so that the clip can
+bind. A run is skipped where it is there, so each command goes on where it stopped. The
+learning rate of a rung is the one of `RATES` whose accuracy, the mean of the held-out
+evaluations at steps 20, 30 and 40 over two seeds that no result uses, is highest.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import rlnotes as rl
+from rlnotes.batch.plan import SweepRun, parse_seeds
+from rlnotes.batch.sweeps import run_sweep
+
+FOLDER = Path("data/experiments/dapo")
+RATES = (1.5e-4, 3e-4, 6e-4)
+
+FILTER = {"mask_truncated_completions": True}
+HIGHER = {"epsilon_high": 0.28}
+PUNISH = {
+    "reward_funcs": ["accuracy_reward", "soft_overlong_punishment_reward"],
+    "reward_weights": [2.0, 1.0],  # accuracy is 0/1 here and -1/+1 in the paper (Eq 7)
+    "soft_punish_cache": 32,
+}
+TOKENS = {"loss_type": "dapo"}
+RESAMPLE = {"dynamic_sampling": True}
+SHORT = {"max_completion_length": 48}  # tokens, four tries: truncation binds
+
+LADDER: dict[str, dict[str, Any]] = {
+    "naive": {},
+    "filter": FILTER,
+    "filter_higher": FILTER | HIGHER,
+    "filter_higher_punish": FILTER | HIGHER | PUNISH,
+    "filter_higher_punish_tokens": FILTER | HIGHER | PUNISH | TOKENS,
+    "dapo": FILTER | HIGHER | PUNISH | TOKENS | RESAMPLE,
+}
+# "naive" is what each alone is compared with, "dapo" what each leave-one-out is, and
+# "filter_higher_punish_tokens" is DAPO without dynamic sampling
+SWITCHES: dict[str, dict[str, Any]] = {
+    "higher": HIGHER,
+    "resample": RESAMPLE,
+    "tokens": TOKENS,
+    "punish": PUNISH,
+    "without_filter": HIGHER | PUNISH | TOKENS | RESAMPLE,
+    "without_higher": FILTER | PUNISH | TOKENS | RESAMPLE,
+    "without_punish": FILTER | HIGHER | TOKENS | RESAMPLE,
+    "without_tokens": FILTER | HIGHER | PUNISH | RESAMPLE,
+    "unbounded": {"epsilon_high": 100.0},
+    "kl": {"beta": 0.04},
+    "kl_measured": {"beta": 1e-9},  # too small to move a weight: only so it is logged
+    "short": SHORT,
+    "short_filter": SHORT | FILTER,
+    "short_punish": SHORT | PUNISH | {"soft_punish_cache": 16},
+    "prompt": {"loss_type": "dapo_prompt"},
+    "constant": {"loss_type": "dr_grpo"},
+    "gspo": {
+        "importance_sampling_level": "sequence",
+        "epsilon": 0.02,
+        "epsilon_high": 0.03,
+    },
+    "cispo": {"loss_type": "cispo", "epsilon_high": 5.0},
+}
+ARMS = LADDER | SWITCHES
+
+
+def config_of(arm: str, **values: Any) -> rl.Config:
+    """GRPO's config of the lab with the switches of an arm."""
+    shared = {"steps_per_generation": 8, "max_steps": 40, "eval_samples": 8}
+    return rl.load_config(
+        "configs/search/grpo.yaml", **{**shared, **ARMS[arm], **values}
+    )
+
+
+def rate_of(arm: str) -> float:
+    """A rung its own rate; what leaves one out that of DAPO; the rest that of GRPO."""
+    chosen = pd.read_csv(FOLDER / "rates.csv").query("chosen").set_index("arm")
+    rung = "dapo" if arm.startswith("without_") else "naive"
+    return float(chosen.loc[arm if arm in LADDER else rung, "learning_rate"])
+
+
+def make_runs(command: str, arms: list[str], seeds: list[int]) -> list[SweepRun]:
+    """Every arm × seed (× rate), the seeds outermost."""
+    runs = []
+    for seed in seeds:
+        for arm in arms:
+            words = ("python", "experiments/dapo.py", command)
+            words += ("--arms", arm, "--seeds", str(seed))
+            if command == "rates":
+                for rate in RATES:
+                    values = {"seed": seed, "learning_rate": rate, "eval_steps": 10}
+                    folder = Path("runs/dapo_rates") / arm / f"{rate:g}_seed{seed}"
+                    runs.append(SweepRun(config_of(arm, **values), folder, words))
+            else:
+                values = {"seed": seed, "learning_rate": rate_of(arm), "eval_steps": 5}
+                folder = FOLDER / arm / f"seed{seed}"
+                runs.append(SweepRun(config_of(arm, **values), folder, words))
+    return runs
+
+
+def choose_rates(runs: list[SweepRun]) -> pd.DataFrame:
+    """The accuracy of every rung × rate × seed, and which rate each rung gets."""
+    rows = []
+    for run in runs:
+        found = rl.load_run(run.folder).metrics["eval/sampled_accuracy"].dropna()
+        arm, seed = run.folder.parent.name, run.config.seed
+        rows.append((arm, run.config.learning_rate, seed, found.iloc[-3:].mean()))
+    table = pd.DataFrame(rows, columns=["arm", "learning_rate", "seed", "accuracy"])
+    means = table.groupby(["arm", "learning_rate"])["accuracy"].mean()
+    best = means.groupby("arm").idxmax()
+    table["chosen"] = [
+        (arm, rate) == best[arm]
+        for arm, rate in zip(table["arm"], table["learning_rate"], strict=True)
+    ]
+    return table
+
+
+def main() -> int:
+    """Run what is not there; 1 if a run failed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("command", choices=("rates", "ladder", "switches"))
+    parser.add_argument("--arms", help="names with commas between; default: all")
+    parser.add_argument("--seeds", required=True, type=parse_seeds)
+    parser.add_argument("--jobs", type=int)
+    options = parser.parse_args()
+    known = SWITCHES if options.command == "switches" else LADDER
+    arms = options.arms.split(",") if options.arms else list(known)
+    for arm in arms:
+        if arm not in known:
+            parser.error(f"--arms: expected some of {', '.join(known)}, got {arm!r}")
+    runs = make_runs(options.command, arms, options.seeds)
+    failed = run_sweep(runs, jobs=options.jobs)
+    for name, error in failed.items():
+        print(f"{name}: {error}")
+    if options.command == "rates" and not failed:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        choose_rates(runs).to_csv(FOLDER / "rates.csv", index=False)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
