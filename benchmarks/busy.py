@@ -48,9 +48,9 @@ def child(task: dict[str, Any]) -> dict[str, float]:
 
     from rlnotes.policies.policy import load_policy
     from rlnotes.tasks.loading import load_task
+    from rlnotes.training.chosen_rewards import build_rewards
     from rlnotes.training.config import make_config
     from rlnotes.training.learner import Learner
-    from rlnotes.training.chosen_rewards import build_rewards
     from rlnotes.training.loop import take_step
 
     config = make_config(**CASES[task["case"]])

@@ -36,7 +36,7 @@ def child(task: dict[str, Any]) -> dict[str, dict[str, float]]:
     import torch
 
     from rlnotes.policies.policy import load_policy
-    from rlnotes.rollouts import growing, scoring
+    from rlnotes.rollouts import forwards, growing
     from rlnotes.rollouts.rollouts import generate_rollouts
     from rlnotes.tasks.loading import load_task
     from rlnotes.training.config import make_config
@@ -64,16 +64,16 @@ def child(task: dict[str, Any]) -> dict[str, dict[str, float]]:
             hidden_states(backbone, rollouts).square().sum().backward()
 
     def buckets(count: int) -> None:
-        with mock.patch.object(scoring, "_BUCKETS", count):
-            forward(scoring.bucketed_hidden_states)
+        with mock.patch.object(forwards, "_BUCKETS", count):
+            forward(forwards.bucketed_hidden_states)
 
     def crowded(share: float) -> None:
         with mock.patch.object(growing, "_CROWDED", share):
             sample()
 
-    packs = scoring.packing_pays(rollouts, backbone.config.hidden_size)
-    chosen = scoring.packed_hidden_states if packs else scoring.bucketed_hidden_states
-    other = scoring.bucketed_hidden_states if packs else scoring.packed_hidden_states
+    packs = forwards.packing_pays(rollouts, backbone.config.hidden_size)
+    chosen = forwards.packed_hidden_states if packs else forwards.bucketed_hidden_states
+    other = forwards.bucketed_hidden_states if packs else forwards.packed_hidden_states
     choices: dict[str, dict[str, Callable[[], Any]]] = {
         "shapes while sampling": {
             "growing": sample,

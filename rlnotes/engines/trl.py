@@ -53,6 +53,7 @@ from rlnotes.training.chosen_rewards import (
     with_rewards,
 )
 from rlnotes.training.config import DEFAULTS, Config
+from rlnotes.training.first_look import look_at
 from rlnotes.training.loop import TrainingResult, check_budget
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def train_with_trl(
     dataset = make_dataset(config, task)
     loaded = policy is None and config.policy != TINY_POLICY
     policy = policy or _load(config.policy)
+    kept = recorded(rewards)
+    kept["provenance"] |= look_at(policy, task, config, engine="trl")
     kind = type(policy.model)  # FSDP puts another in its place
     state.wait_for_everyone()  # the first one writes only when all have looked
     with ExitStack() as stack:
@@ -124,7 +127,7 @@ def train_with_trl(
         record = saved = None
         if output is not None and state.is_main_process:
             record = stack.enter_context(
-                _recorder(config, output, state, overwrite, resume, recorded(rewards))
+                _recorder(config, output, state, overwrite, resume, kept)
             )
             saved = record.take_state()
         callback = _attach(trainer, policy, record, evaluations, on_step, progress)

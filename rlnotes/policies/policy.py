@@ -17,6 +17,7 @@ from rlnotes.policies.embedded import (
     check_memory,
     fetch_embedded_model,
 )
+from rlnotes.policies.paths import Paths
 
 TINY_POLICY = "tiny"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
@@ -29,6 +30,8 @@ class Policy:
     model: Any
     tokenizer: Any
     name: str
+    paths: Paths | None = None
+    """Which lean paths fit the model; None: not compared yet (`paths_of`)."""
 
     @property
     def eos_token_ids(self) -> tuple[int, ...]:
@@ -62,9 +65,8 @@ class Policy:
             copied = weight.detach().to(dtype or weight.dtype, copy=True)
             memo[id(weight)] = nn.Parameter(copied, requires_grad=False)
         model = copy.deepcopy(self.model, memo).requires_grad_(False).eval()
-        return Policy(
-            model if dtype is None else model.to(dtype), self.tokenizer, self.name
-        )
+        model = model if dtype is None else model.to(dtype)
+        return Policy(model, self.tokenizer, self.name, self.paths)
 
     @torch.no_grad()
     def copy_weights_from(self, other: Policy) -> None:
@@ -81,6 +83,7 @@ class Critic(nn.Module):
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.backbone = copy.deepcopy(policy.model.base_model)
+        self.paths = policy.paths
         self.head = nn.Linear(policy.model.config.hidden_size, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)

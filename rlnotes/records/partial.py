@@ -18,6 +18,7 @@ from rlnotes.machine.files import (
     temporary_path,
     whole_lines,
 )
+from rlnotes.records.rows import parse_row
 from rlnotes.records.run_folders import OURS, check_free, is_free, partial_folder
 
 _STATE = "state.pt"
@@ -151,7 +152,7 @@ def read_rows(folder: Path, last: int) -> tuple[list[str], list[dict[str, Any]]]
     Raises ValueError when the row of that step is missing.
     """
     text = whole_lines((folder / "metrics.csv").read_text(encoding="utf-8"))
-    rows = [_parsed(row) for row in csv.DictReader(io.StringIO(text))]
+    rows = [parse_row(row) for row in csv.DictReader(io.StringIO(text))]
     kept = [row for row in rows if row["step"] <= last]
     if last != (kept[-1]["step"] if kept else 0):
         raise ValueError(
@@ -177,15 +178,3 @@ def differing_provenance(
     for name, version in now["versions"].items():
         pairs[name] = (first.get("versions", {}).get(name), version)
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _parsed(row: Mapping[str, str]) -> dict[str, Any]:
-    """A row of text as numbers; an int stays one, an empty field is left out."""
-    return {key: _number(text) for key, text in row.items() if text}
-
-
-def _number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)

@@ -14,13 +14,11 @@ every finished step behind, and the state (`partial`) that it can go on from.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +45,7 @@ from rlnotes.records.partial import (
     remove_state,
     save_state,
 )
+from rlnotes.records.rows import as_csv, as_number
 from rlnotes.records.run_folders import OURS, is_free, partial_folder
 
 _PEAKS = {"peak_memory_mb": peak_memory_mb, "peak_gpu_memory_mb": peak_gpu_memory_mb}
@@ -185,14 +184,14 @@ class RunRecorder:
             raise ValueError(
                 f"metrics must have entries and none named 'step', got {metrics!r}"
             )
-        row = {key: _number(key, value) for key, value in metrics.items()}
+        row = {key: as_number(key, value) for key, value in metrics.items()}
         self._rows.append({"step": int(step), **row})
         new = [key for key in row if key not in self._columns]
         self._columns += new
         if new:
             self._write_metrics()
         else:
-            text = _csv(self._columns, self._rows[-1:])
+            text = as_csv(self._columns, self._rows[-1:])
             append_text(self.partial / "metrics.csv", text)
 
     def add_samples(self, step: int, samples: Iterable[Mapping[str, Any]]) -> None:
@@ -281,7 +280,7 @@ class RunRecorder:
     def _write_metrics(self) -> None:
         header = ",".join(self._columns) + "\n"
         replace_text(
-            self.partial / "metrics.csv", header + _csv(self._columns, self._rows)
+            self.partial / "metrics.csv", header + as_csv(self._columns, self._rows)
         )
 
     def _write_meta(self, status: str) -> None:
@@ -296,22 +295,3 @@ class RunRecorder:
         }
         text = json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
         replace_text(self.partial / "meta.json", text)
-
-
-def _number(key: str, value: Any) -> float:
-    """`value` as an int or float; a 0-dim tensor or numpy number counts as one."""
-    if isinstance(value, int):
-        return int(value)
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(
-            f"metrics[{key!r}] must be a number, got {type(value).__name__} {value!r}"
-        ) from None
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV lines; a missing column is an empty field."""
-    text = io.StringIO()
-    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -27,8 +27,9 @@ from rlnotes.rewards.rewards import (
     get_accuracy_reward,
 )
 from rlnotes.rollouts.dynamic_sampling import sample_informative
+from rlnotes.rollouts.forwards import completion_hidden_states, unpack
 from rlnotes.rollouts.rollouts import Rollouts
-from rlnotes.rollouts.scoring import completion_hidden_states, packed_logps, unpack
+from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.tasks.base import TaskSet
 from rlnotes.training.config import Config
 
@@ -246,5 +247,5 @@ def critic_advantages(batch: Batch, config: Config) -> tuple[Tensor, Tensor]:
 
 def predict_values(critic: Critic, rollouts: Rollouts) -> Tensor:
     """V(s_t) before each completion token, (N, T), 0 off-mask."""
-    hidden = completion_hidden_states(critic.backbone, rollouts)
+    hidden = completion_hidden_states(critic.backbone, rollouts, critic.paths)
     return unpack(critic(hidden).float(), rollouts.completion_mask)

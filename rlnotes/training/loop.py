@@ -53,6 +53,7 @@ from rlnotes.training.chosen_rewards import (
 )
 from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
+from rlnotes.training.first_look import look_at
 from rlnotes.training.learner import Learner
 from rlnotes.training.updates import update
 
@@ -114,6 +115,8 @@ def train(
     check_budget(config, task)
     rewards = build_rewards(config, task, passed)
     policy = policy or load_policy(config.policy).to(device)
+    kept = recorded(rewards)
+    kept["provenance"] |= look_at(policy, task, config)
     torch.manual_seed(config.seed)
     learner = Learner.create(config, policy)
     rows: list[dict[str, float]] = []
@@ -128,9 +131,7 @@ def train(
     last = config.max_steps
     with (
         deterministic_algorithms(config.full_determinism),
-        _recorder(
-            config, device.type, output, overwrite, resume, recorded(rewards)
-        ) as record,
+        _recorder(config, device.type, output, overwrite, resume, kept) as record,
         tqdm(total=last, disable=not progress) as bar,
     ):
         checkpoints = Checkpoints(learner, record, config.save_steps)

@@ -6,6 +6,8 @@ into micro-batches anywhere; the head's gradient comes chunk by chunk from `fuse
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,9 @@ from rlnotes.equations.masking import masked_mean
 from rlnotes.equations.objectives import per_token_policy_loss, value_loss
 from rlnotes.equations.plain_head import plain_head_weight
 from rlnotes.equations.surrogates import clip_fractions, importance_ratio
-from rlnotes.rollouts.scoring import completion_hidden_states, unpack
+from rlnotes.equations.validation import check_finite
+from rlnotes.rollouts.first_use import paths_of
+from rlnotes.rollouts.forwards import completion_hidden_states, plain_logps, unpack
 from rlnotes.training.batches import Batch, predict_values
 from rlnotes.training.config import Config
 from rlnotes.training.learner import Learner
@@ -126,8 +130,11 @@ def policy_backward(
     skip = objective.idle if config.beta == 0 else torch.zeros_like(objective.idle)
     if bool(skip.all()):
         return 0.0, torch.full_like(batch.rollouts.per_token_logps, torch.nan)
-    head = plain_head_weight(learner.policy.model)
-    hidden = completion_hidden_states(learner.policy.model.base_model, batch.rollouts)
+    model, paths = learner.policy.model, paths_of(learner.policy)
+    if paths.fused:
+        return _plain_backward(model, batch, objective)
+    head = plain_head_weight(model)
+    hidden = completion_hidden_states(model.base_model, batch.rollouts, paths)
     ids = batch.rollouts.completion_ids[mask]
     if config.importance_sampling_level == "sequence":
         result = fused_sequence_loss(
@@ -139,6 +146,21 @@ def policy_backward(
         )
     result.loss.backward()
     return float(result.loss.detach()), unpack(result.per_token_logps.detach(), mask)
+
+
+def _plain_backward(
+    model: Any, batch: Batch, objective: TokenObjective
+) -> tuple[float, Tensor]:
+    """`policy_backward` through the model's own logits: slower, right for any model."""
+    config, mask = objective.config, batch.rollouts.completion_mask.bool()
+    logps = plain_logps(model, batch.rollouts, temperature=config.temperature)
+    if config.importance_sampling_level == "sequence":
+        loss = objective.whole(logps)
+    else:
+        loss = objective(logps, torch.arange(len(logps), device=logps.device)).sum()
+    check_finite("loss", loss)
+    loss.backward()
+    return float(loss.detach()), unpack(logps.detach(), mask)
 
 
 class TokenObjective:

@@ -18,13 +18,9 @@ from rlnotes.policies.policy import load_policy
 from rlnotes.records.partial import load_state
 from rlnotes.records.reading import load_run
 from rlnotes.records.run_folders import partial_folder
+from rlnotes.rollouts.forwards import bucketed_hidden_states, packed_hidden_states
 from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
-from rlnotes.rollouts.scoring import (
-    bucketed_hidden_states,
-    packed_hidden_states,
-    packed_logps,
-    per_token_logps,
-)
+from rlnotes.rollouts.scoring import packed_logps, per_token_logps
 from rlnotes.rollouts.static import StaticStep
 from rlnotes.tasks.base import Task
 from rlnotes.training.config import make_config

@@ -5,18 +5,18 @@ import torch
 
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.dynamic_sampling import sample_informative
+from rlnotes.rollouts.forwards import (
+    bucketed_hidden_states,
+    packed_hidden_states,
+    packing_pays,
+)
 from rlnotes.rollouts.rollouts import (
     Rollouts,
     encode_prompts,
     generate_rollouts,
 )
 from rlnotes.rollouts.sampling import draw_tokens
-from rlnotes.rollouts.scoring import (
-    bucketed_hidden_states,
-    packed_hidden_states,
-    packing_pays,
-    per_token_logps,
-)
+from rlnotes.rollouts.scoring import per_token_logps
 from rlnotes.tasks.base import Task
 from tests.conftest import random_policy
 
@@ -300,7 +300,7 @@ def test_bfloat16_rollouts_record_what_the_plain_forward_says(policy, prompts):
 
 def test_the_gradient_of_a_shared_state_does_not_depend_on_threads():
     """Several threads that add to one row in any order would change its last bits."""
-    from rlnotes.rollouts.scoring import _states
+    from rlnotes.rollouts.forwards import _states
 
     torch.manual_seed(0)
     hidden, slopes = torch.randn(2, 480, 576), torch.randn(1100, 576)
