@@ -19,7 +19,7 @@ RunPaths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PARTIAL = ".partial"
 _PARTIAL_META = os.path.join(PARTIAL, "meta.json")
 RUN_FILES = ("metrics.csv", "samples.jsonl", "config.yaml", "meta.json")
-OURS = (*RUN_FILES, "rewards", "state.pt", "checkpoints")
+OURS = (*RUN_FILES, "policy", "rewards", "state.pt", "checkpoints")
 """All that we ever write into a run's folder: a folder with more is not ours."""
 NAME_PARTS = ("algorithm", "task", "policy", "seed")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rlnotes.equations.validation import check_choice
@@ -20,8 +21,21 @@ REWARDS = (
 )
 
 
+_AT_LEAST_0 = (
+    "beta",
+    "kl_coef",
+    "vf_coef",
+    "weight_decay",
+    "warmup_steps",
+    "eval_steps",
+    "max_resample_times",
+    "soft_punish_cache",
+)
+
+
 def check_ranges(config: Any) -> None:
-    """Raise ValueError for a number outside its range."""
+    """Raise ValueError for a number outside its range, or none at all."""
+    _check_finite(config)
     positive = (
         "max_steps",
         "generation_batch_size",
@@ -40,7 +54,7 @@ def check_ranges(config: Any) -> None:
     for name in positive:
         if not getattr(config, name) > 0:
             raise ValueError(f"{name} must be > 0, got {getattr(config, name)!r}")
-    for name in ("beta", "kl_coef", "weight_decay", "warmup_steps", "eval_steps"):
+    for name in _AT_LEAST_0:
         if getattr(config, name) < 0:
             raise ValueError(f"{name} must be >= 0, got {getattr(config, name)!r}")
     if config.max_minutes is not None and not config.max_minutes > 0:
@@ -50,6 +64,31 @@ def check_ranges(config: Any) -> None:
     for name in ("gamma", "lam", "adam_beta2"):
         if not 0 <= getattr(config, name) <= 1:
             raise ValueError(f"{name} must be in [0, 1], got {getattr(config, name)}")
+    _check_clips(config)
+
+
+def _check_finite(config: Any) -> None:
+    """Raise ValueError for a NaN or an infinity, also one of several values."""
+    for name, value in vars(config).items():
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(one, float) and not math.isfinite(one):
+                raise ValueError(f"{name} must be finite, got {value!r}")
+
+
+def _check_clips(config: Any) -> None:
+    """Raise ValueError for a clip that the objective could not take."""
+    high = config.epsilon_high
+    if high is not None and high < 0:
+        raise ValueError(f"epsilon_high must be >= 0 or None, got {high!r}")
+    most = 1 + (config.epsilon if high is None else high)
+    if config.delta is not None and config.delta <= most:
+        raise ValueError(
+            f"delta must be > 1 + epsilon_high = {most:g} or None, got {config.delta!r}"
+        )
+    if config.cliprange_value is not None and config.cliprange_value <= 0:
+        raise ValueError(
+            f"cliprange_value must be > 0 or None, got {config.cliprange_value!r}"
+        )
 
 
 def check_batch(config: Any) -> None:
