@@ -19,7 +19,8 @@ from rlnotes.analysis.intervals import Interval, mean_interval
 from rlnotes.reflection.lab import first_try_solves, search_question
 from rlnotes.reflection.words import WordList
 from rlnotes.rewards.rewards import completion_text
-from rlnotes.tasks.base import Task, last_number, verify_number
+from rlnotes.tasks.final_answers import last_stated
+from rlnotes.tasks.numbers import read_number, same_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,10 +146,9 @@ def right_before_reflection(
     question = search_question(record.get("prompt"))
     if question is not None:
         return first_try_solves(text, question)
-    before, answer = text[: words.first(text)], str(record.get("answer"))
-    if last_number(answer) is None or last_number(before) is None:
-        return None
-    return verify_number(before, Task("", answer)) == 1
+    before = last_stated(text[: words.first(text)])
+    answer = read_number(str(record.get("answer")))
+    return None if None in (before, answer) else same_number(before, answer)
 
 
 def compare_with_baseline(

@@ -19,7 +19,8 @@ import torch
 from rlnotes.equations.shaping import soft_overlong_punishment
 from rlnotes.equations.validation import check_range
 from rlnotes.rewards.language import share_of_words
-from rlnotes.tasks.base import Task, last_number, verify_number
+from rlnotes.tasks.base import Task
+from rlnotes.tasks.verdicts import verify_answer
 
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]
@@ -46,15 +47,18 @@ def completion_text(completion: object) -> str:
 def accuracy_reward(
     completions: Sequence[Any], answer: Sequence[Any], **kwargs: Any
 ) -> Rewards:
-    """Rule-based accuracy: is the last number of the completion the answer?
+    """Rule-based accuracy: is the final answer of the completion the reference?
 
-    R_acc = 1[last_number(y) = last_number(answer)] ∈ {0, 1}; DeepSeek-R1 §2.2, and
-    DAPO Eq 7 up to the affine map 2·R − 1. An answer without a number, or None: None.
+    R_acc = 1[answer(y) = answer] ∈ {0, 1}; DeepSeek-R1 §2.2, and DAPO Eq 7 up to the
+    affine map 2·R − 1. The answer is the whole of what stands in the last \\boxed{…} or
+    the only <answer> block, or the last number of a text without either; numbers are
+    compared exactly, formulas by math-verify (`tasks.verdicts`). A reference that is
+    neither a number nor a formula, or None: None.
     """
     return [
         None
-        if reference is None or last_number(str(reference)) is None
-        else verify_number(completion_text(text), Task("", str(reference)))
+        if reference is None
+        else verify_answer(completion_text(text), str(reference))
         for text, reference in zip(completions, answer, strict=True)
     ]
 
@@ -74,6 +78,9 @@ class _Accuracy:
         columns.pop("completion_ids", None)
         rows = range(len(completions))
         per_row = {k: v for k, v in columns.items() if isinstance(v, list | tuple)}
+        given = {"prompts": prompts, "answer": answer, **per_row}
+        for name, values in given.items():
+            _check_column(name, values, len(completions))
         tasks = [
             Task(prompts[i], str(answer[i]), {k: v[i] for k, v in per_row.items()})
             for i in rows

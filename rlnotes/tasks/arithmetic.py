@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from rlnotes.tasks.base import Task, calculate, last_number, verify_number
-from rlnotes.tasks.final_answers import answer_block
+from rlnotes.tasks.base import Task, calculate, last_number
+from rlnotes.tasks.final_answers import answer_block, final_number
+from rlnotes.tasks.numbers import Number, read_number, same_number
 from rlnotes.tasks.splits import SplitTasks, split_by_hash
 
 # The first salt with which every digit is held out with two or three partners, both
@@ -47,12 +48,17 @@ class Arithmetic(SplitTasks):
         return _split_pairs(self.low, self.high)
 
     def verify(self, completion: str, task: Task) -> float:
-        """1.0 if the last number of the completion is the answer, else 0.0."""
-        return verify_number(completion, task)
+        """1.0 if the number that the completion answers with is right, else 0.0."""
+        right = same_number(self._number(completion), read_number(task.answer))
+        return float(right)
 
     def read_answer(self, completion: str, task: Task) -> str | None:
-        """The last number of the completion."""
-        return last_number(completion)
+        """The number in the box or the <answer> block, else the last of the text."""
+        number = self._number(completion)
+        return None if number is None else str(number)
+
+    def _number(self, completion: object) -> Number | None:
+        return final_number(completion)
 
     def task(self, a: int, b: int) -> Task:
         """The question for a, operator, b."""
@@ -75,13 +81,9 @@ class TemplatedArithmetic(Arithmetic):
     nothing: one worked example, which is not held out, stands before the question.
     """
 
-    def verify(self, completion: str, task: Task) -> float:
-        """1.0 if the only <answer> block holds the answer's number, else 0.0."""
-        return verify_number(self.read_answer(completion, task), task)
-
-    def read_answer(self, completion: str, task: Task) -> str | None:
-        """The last number in the only <answer> block; None without one."""
-        return last_number(answer_block(completion))
+    def _number(self, completion: object) -> Number | None:
+        """The number that the only <answer> block is; None without one."""
+        return read_number(answer_block(completion) or "")
 
     def task(self, a: int, b: int) -> Task:
         """The question behind one worked example."""
@@ -116,6 +118,14 @@ class ScratchAddition(Arithmetic):
     operator: str = "+"
     low: int = 0
     characters: str = "0123456789+=.<>"
+
+    def verify(self, completion: str, task: Task) -> float:
+        """1.0 if the last number, whatever dots stand before it, is the answer."""
+        return float(last_number(completion) == task.answer)
+
+    def read_answer(self, completion: str, task: Task) -> str | None:
+        """The last number of the completion."""
+        return last_number(completion)
 
     def demonstrations(
         self, rng: random.Random, *, noise: float = 1.0

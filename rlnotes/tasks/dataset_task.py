@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.equations.validation import check_choice
-from rlnotes.tasks.base import Prompt, Task, last_number
+from rlnotes.tasks.base import Prompt, Task
 from rlnotes.tasks.dataset_reading import (
     BUILDERS,
     DatasetOptions,
@@ -24,9 +24,16 @@ from rlnotes.tasks.dataset_reading import (
     read_rows,
     readable_rows,
 )
-from rlnotes.tasks.final_answers import final_answer, plain_number, without_spaces
-from rlnotes.tasks.math_answers import check_installed, equal_answers
+from rlnotes.tasks.final_answers import (
+    final_answer,
+    final_number,
+    without_spaces,
+    written_answer,
+)
+from rlnotes.tasks.math_answers import check_installed
+from rlnotes.tasks.numbers import Number, read_number, same_number
 from rlnotes.tasks.splits import SplitTasks, ranked
+from rlnotes.tasks.verdicts import same_answer
 
 Rows = tuple[tuple[str, str], ...]  # (question, answer)
 
@@ -68,27 +75,34 @@ class DatasetTask(SplitTasks):
 
     def verify(self, completion: str, task: Task) -> float:
         """1.0 if the final answer of the completion is the task's, else 0.0."""
-        answer = self.read_answer(completion, task)
-        if answer is None:
-            return 0.0
+        written = self._written(completion)
         if self.verifier == "number":
-            return float(answer == last_number(task.answer))
-        reference = task.answer
-        same = answer == without_spaces(reference) or equal_answers(answer, reference)
-        return float(same)
+            reference = read_number(task.answer)
+            return float(same_number(self._number(completion), reference))
+        evaluated = self.verifier != "expression"
+        same = written and same_answer(written, task.answer, evaluated=evaluated)
+        return float(bool(same))
 
     def read_answer(self, completion: str, task: Task) -> str | None:
         """The final answer: in the last \\boxed{…}, with R1's template in the block.
 
         Where numbers are asked for, a completion without a box gives its last one.
         """
-        text = completion if isinstance(completion, str) else ""
-        found = final_answer(text, self.template)
-        if self.verifier == "math":
-            return None if found is None else without_spaces(found) or None
-        if found is not None:
-            return plain_number(found)
-        return last_number(text) if self.template == "boxed" else None
+        if self.verifier == "number":
+            number = self._number(completion)
+            return None if number is None else str(number)
+        return without_spaces(self._written(completion) or "") or None
+
+    def _written(self, completion: object) -> str | None:
+        """What stands where the answer belongs."""
+        if self.template == "r1":
+            return final_answer(completion if isinstance(completion, str) else "", "r1")
+        return written_answer(completion)
+
+    def _number(self, completion: object) -> Number | None:
+        if self.template == "r1":
+            return read_number(self._written(completion) or "")
+        return final_number(completion)
 
     def task(self, question: str, answer: str) -> Task:
         """The question in the template's prompt."""

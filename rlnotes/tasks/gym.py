@@ -6,7 +6,9 @@ from functools import cached_property, lru_cache, partial
 from itertools import cycle, islice
 from typing import Any
 
-from rlnotes.tasks.base import Task, is_number, last_number
+from rlnotes.tasks.base import Task
+from rlnotes.tasks.final_answers import final_number, outside_thought, written_answer
+from rlnotes.tasks.numbers import read_number, same_number
 from rlnotes.tasks.splits import check_sample, stable_hash
 
 # Scorers that call eval or sympy.parse_expr on the model's text: only an answer of this
@@ -147,13 +149,14 @@ def _task(entry: dict[str, Any], source_seed: int, source_index: int) -> Task:
 
 def _candidate(completion: str, answer: str) -> str:
     """The part of the completion that is scored as its answer."""
-    before, closed, _ = completion.rpartition("</answer>")
-    _, opened, inside = before.rpartition("<answer>")
-    text = inside if closed and opened else completion
-    if not is_number(answer):
-        return text.strip()
-    number = last_number(text)
-    return answer if number == last_number(answer) else number or ""
+    text = written_answer(completion)
+    reference = read_number(answer)
+    if reference is None:
+        return (outside_thought(completion) if text is None else text).strip()
+    number = final_number(completion)
+    if number is None:
+        return ""
+    return answer if same_number(number, reference) else str(number)
 
 
 def _check_dataset(dataset: str, options: dict[str, Any]) -> None:
