@@ -72,6 +72,7 @@ eval_samples = 8
 # the other fields of Config
 temperature = None
 warmup_steps = None
+lr_scheduler_type = None
 adam_beta2 = None
 weight_decay = None
 max_grad_norm = None

@@ -47,6 +47,7 @@ TRANSLATED = (
     "steps_per_generation",
     "per_device_train_batch_size",
     "warmup_steps",
+    "lr_scheduler_type",
     "loss_type",
     "kl_gradient",
     "reward_weights",
@@ -88,6 +89,7 @@ _CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
 _LOSSES = {"bnpo": "dapo", "dapo_prompt": "dapo"}
 # bnpo: the tokens of the mini-batch, over all micro-batches and processes, as "dapo"
 # divides; TRL's own depends on the split. dapo_prompt: scaled advantages do the rest.
+_SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine"}
 _DECIDED = {
     *PASSED,
     *TRANSLATED,
@@ -95,7 +97,6 @@ _DECIDED = {
     "use_bias_correction_kl",
     "shuffle_dataset",
     "disable_dropout",
-    "lr_scheduler_type",
     "logging_steps",
     "output_dir",
     "report_to",
@@ -171,9 +172,9 @@ def to_trl_kwargs(config: Config, *, num_processes: int = 1) -> dict[str, Any]:
         "loss_type": _LOSSES.get(config.loss_type, config.loss_type),
         "use_bias_correction_kl": config.kl_gradient == "importance",
         "reward_weights": None if weights is None else list(weights),
-        # the warm-up itself is `NotesTrainer.create_scheduler`: TRL starts from 0
+        # the rates are `NotesTrainer.create_scheduler`'s: TRL's warm-up starts at 0
         "warmup_steps": config.warmup_steps * config.updates_per_step,
-        "lr_scheduler_type": "constant_with_warmup",
+        "lr_scheduler_type": _SCHEDULES[config.lr_scheduler_type],
         "shuffle_dataset": False,  # our questions are drawn per step already
         "disable_dropout": True,
         checkpointing_field(): False,

@@ -38,6 +38,7 @@ from rlnotes.training.batches import (
     paid_rewards,
 )
 from rlnotes.training.config import Config
+from rlnotes.training.schedules import learning_rate_share
 from rlnotes.training.updates import mini_batches
 
 TESTED_VERSION = "1.16.0"
@@ -118,12 +119,12 @@ class NotesTrainer(GRPOTrainer):
     def create_scheduler(
         self, num_training_steps: int, optimizer: Any = None
     ) -> torch.optim.lr_scheduler.LRScheduler:
-        """Linear warm-up by steps, the first one at 1 / warmup_steps, then constant."""
+        """By steps, as our own loop does it (`schedules.learning_rate_share`)."""
         if self.lr_scheduler is None:
-            updates, warmup = self.config.updates_per_step, self.config.warmup_steps
 
             def share(update: int) -> float:
-                return min(1.0, (update // updates + 1) / warmup) if warmup else 1.0
+                step = update // self.config.updates_per_step + 1
+                return learning_rate_share(self.config, step)
 
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
                 optimizer or self.optimizer, share

@@ -57,7 +57,9 @@ class Config:
     """Completions per forward pass (memory); None: a whole mini-batch. The gradient
     does not depend on it."""
     learning_rate: float = 1e-5
-    """Constant after `warmup_steps`. R1-Zero 3e-6, DAPO and GDPO 1e-6 (7B and up)."""
+    """After `warmup_steps`. R1-Zero 3e-6, DAPO and GDPO 1e-6 (7B and up)."""
+    lr_scheduler_type: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: `constant`, or `cosine` towards 0 at `max_steps`."""
     warmup_steps: int = 0
     adam_beta2: float = 0.99
     weight_decay: float = 0.0

@@ -61,6 +61,11 @@ def check_ranges(config: Any) -> None:
         raise ValueError(f"max_minutes must be > 0 or None, got {config.max_minutes}")
     if config.save_steps is not None and config.save_steps < 0:
         raise ValueError(f"save_steps must be >= 0 or None, got {config.save_steps}")
+    if config.lr_scheduler_type == "cosine" and config.warmup_steps >= config.max_steps:
+        raise ValueError(
+            f"warmup_steps={config.warmup_steps} must be below max_steps="
+            f"{config.max_steps} with lr_scheduler_type='cosine'"
+        )
     for name in ("gamma", "lam", "adam_beta2"):
         if not 0 <= getattr(config, name) <= 1:
             raise ValueError(f"{name} must be in [0, 1], got {getattr(config, name)}")

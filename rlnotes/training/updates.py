@@ -24,6 +24,7 @@ from rlnotes.rollouts.forwards import completion_hidden_states, plain_logps, unp
 from rlnotes.training.batches import Batch, predict_values
 from rlnotes.training.config import Config
 from rlnotes.training.learner import Learner
+from rlnotes.training.schedules import set_learning_rate
 
 
 def update(learner: Learner, batch: Batch, step: int) -> dict[str, float]:
@@ -33,7 +34,7 @@ def update(learner: Learner, batch: Batch, step: int) -> dict[str, float]:
     stats: list[dict[str, float]] = []
     for _ in range(config.num_iterations):
         for groups in mini_batches(config, generator):
-            _set_learning_rate(learner, step)
+            set_learning_rate(learner, step)
             stats.append(update_once(learner, batch.select(groups)))
     return mean_statistics(stats)
 
@@ -304,12 +305,3 @@ def stopped_probability(
     if not stopped.any():
         return {}
     return {"clip_ratio/high_probability": float(old[stopped].exp().mean())}
-
-
-def _set_learning_rate(learner: Learner, step: int) -> None:
-    """Linear warm-up over `warmup_steps` steps, then constant."""
-    config = learner.config
-    share = min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
-    rates = (config.learning_rate, config.critic_learning_rate)
-    for optimizer, rate in zip(learner.optimizers, rates, strict=False):
-        optimizer.param_groups[0]["lr"] = share * rate

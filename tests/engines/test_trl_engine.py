@@ -629,6 +629,23 @@ def test_warm_up_is_by_steps_and_starts_above_zero():
     assert rates == pytest.approx([5e-4, 1e-3, 1e-3, 1e-3])
 
 
+def test_both_engines_follow_one_cosine_by_steps():
+    config = small(
+        max_steps=4,
+        warmup_steps=1,
+        num_iterations=2,
+        generation_batch_size=8,
+        lr_scheduler_type="cosine",
+    )
+    # warmed up at step 1; then ½·(1 + cos(π·k/3)), k = 0, 1, 2: 1, ¾, ¼
+    expected = pytest.approx([1e-3, 1e-3, 0.75e-3, 0.25e-3])
+    assert run(config).metrics["learning_rate"].tolist() == expected
+    from rlnotes.training.loop import train
+
+    ours = train(config, evaluations=False, progress=False).metrics
+    assert ours["learning_rate"].tolist() == expected
+
+
 class Killed(Exception):
     pass
 
