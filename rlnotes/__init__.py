@@ -66,6 +66,11 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "policy_gradient_loss",
         "clip_fractions",
     ),
+    "equations.successors": (
+        "soft_gate_loss",
+        "divergence_mask_loss",
+        "sampler_correction",
+    ),
     "equations.aggregation": ("token_weights", "aggregate_loss"),
     "equations.objectives": (
         "per_token_policy_loss",

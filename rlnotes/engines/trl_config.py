@@ -118,6 +118,11 @@ def check_expressible(config: Config) -> None:
         )
     if config.kl_gradient == "k2":
         raise ValueError("kl_gradient: TRL knows 'autodiff' and 'importance', got 'k2'")
+    if config.scale_rewards == "mean":
+        raise ValueError(
+            "scale_rewards: GRPOTrainer knows 'group', 'batch' and 'none', got 'mean'"
+            " (MaxRL); engine='rlnotes' has it"
+        )
     if config.loss_type == "dapo_prompt" and config.beta > 0:
         raise ValueError(
             "loss_type='dapo_prompt': with TRL it is a scale of the advantages, which"
@@ -127,12 +132,6 @@ def check_expressible(config: Config) -> None:
         raise ValueError(
             "epsilon_high: loss_type='cispo' needs its cap on the ratio (like 5.0), got"
             " None, which TRL reads as epsilon"
-        )
-    upper = 1 + (config.epsilon_high or config.epsilon)
-    if config.delta is not None and config.delta < upper:
-        raise ValueError(
-            f"delta: TRL would clip good completions at {config.delta}, expected at"
-            f" least 1 + epsilon_high = {upper}"
         )
 
 

@@ -3,7 +3,7 @@
 GRPO and RLOO. Rows N = P·G hold the G completions of a prompt one after another.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from .whitening import is_constant, mean_and_std, nonzero
 
 Baseline = Literal["mean", "leave_one_out"]
 NoneRewards = Literal["error", "skip", "zero"]
-ScaleRewards = Literal["group", "batch", "none"]
+ScaleRewards = Literal["group", "batch", "mean", "none"]
 Singleton = Literal["zero", "raw", "error"]
 
 
@@ -46,7 +46,8 @@ def group_relative_advantages(
         rewards: (N,) one reward per completion, NaN for a reward of None.
         num_generations: G ≥ 1, completions per prompt, consecutive rows.
         scale_rewards: divide by the std of the "group", of the whole "batch" of raw
-            rewards (Lite PPO), or by nothing, "none" (Dr. GRPO).
+            rewards (Lite PPO), by the "mean" of the group's rewards, which must be
+            ≥ 0 (MaxRL, Tajwar et al., 2026), or by nothing, "none" (Dr. GRPO).
         correction: 1 for the unbiased std, 0 for the biased one.
         eps: ε ≥ 0 beside the std; the papers have none.
         baseline: "leave_one_out" takes mean and group std over the G − 1 others
@@ -60,13 +61,17 @@ def group_relative_advantages(
 
     Raises:
         ValueError: wrong shape, N not a multiple of G, infinite rewards, NaN under
-            "error", a group of one under "error", unknown choices.
+            "error", a group of one under "error", a negative reward under "mean",
+            unknown choices.
     """
-    check_choice("scale_rewards", scale_rewards, ("group", "batch", "none"))
+    check_choice("scale_rewards", scale_rewards, get_args(ScaleRewards))
     check_choice("correction", correction, (0, 1))
     check_range("eps", eps, low=0.0)
     check_choice("baseline", baseline, ("mean", "leave_one_out"))
     rewards = _check_rewards(rewards, num_generations, none_rewards)
+    if scale_rewards == "mean" and bool((rewards < 0).any()):
+        lowest = float(rewards.nan_to_num(nan=0.0).min())
+        raise ValueError(f'rewards must be >= 0 for scale_rewards="mean", got {lowest}')
     if num_generations == 1:
         return _singleton_advantages(rewards, singleton, eps)
     check_choice("singleton", singleton, ("zero", "raw", "error"))
@@ -75,6 +80,8 @@ def group_relative_advantages(
     mean, std = mean_and_std(sets, correction)
     if scale_rewards == "batch":
         std = mean_and_std(rewards, correction)[1]
+    if scale_rewards == "mean":
+        std = mean
     advantages = groups - mean
     if scale_rewards != "none":
         advantages = advantages / nonzero(std + eps * (std > 0))

@@ -107,7 +107,7 @@ def clipped_surrogate_loss(
     check_choice("delta_rule", delta_rule, ("negative", "both"))
     if delta is not None:
         check_range("delta", delta, low=high, low_open=True)
-    ratio, advantages = _check_pair("ratio", ratio, advantages)
+    ratio, advantages = check_pair("ratio", ratio, advantages)
     check_finite("ratio", ratio)
     clipped = _clip(ratio, low, high) * advantages
     if delta is not None and delta_rule == "both":
@@ -160,7 +160,7 @@ def cispo_loss(
     if epsilon is not None:
         check_range("epsilon", epsilon, low=0.0)
     check_range("epsilon_high", epsilon_high, low=max(low, 0.0), low_open=True)
-    logps, advantages = _check_pair("per_token_logps", per_token_logps, advantages)
+    logps, advantages = check_pair("per_token_logps", per_token_logps, advantages)
     check_same_shape("ratio", ratio, "per_token_logps", logps, column=True)
     check_finite("ratio", ratio)
     weight = check_float("ratio", ratio).detach().clamp(low, epsilon_high)
@@ -184,7 +184,7 @@ def policy_gradient_loss(per_token_logps: Tensor, advantages: Tensor) -> Tensor:
     Raises:
         ValueError: shapes do not fit.
     """
-    logps, advantages = _check_pair("per_token_logps", per_token_logps, advantages)
+    logps, advantages = check_pair("per_token_logps", per_token_logps, advantages)
     return -advantages * logps
 
 
@@ -217,7 +217,7 @@ def clip_fractions(
         ValueError: shapes do not fit, ε < 0, no token under the mask.
     """
     low, high = _clip_range(epsilon, epsilon_high)
-    ratio, advantages = _check_pair("ratio", ratio, advantages)
+    ratio, advantages = check_pair("ratio", ratio, advantages)
     check_finite("ratio", ratio)
     mask_shape = (ratio.shape[0], None)
     keep = check_mask("completion_mask", completion_mask, mask_shape, at_least=1)
@@ -242,7 +242,7 @@ def _clip_range(epsilon: float, epsilon_high: float | None) -> tuple[float, floa
     return 1.0 - epsilon, 1.0 + epsilon_high
 
 
-def _check_pair(name: str, tensor: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
+def check_pair(name: str, tensor: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
     """Return both in float32 or better, advantages of (N,) as a constant column."""
     check_shape(name, tensor, (None, None))
     tensor = check_float(name, tensor)

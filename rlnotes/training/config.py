@@ -85,8 +85,9 @@ class Config:
     kl_gradient: Literal["autodiff", "importance", "k2"] = "autodiff"
     """Gradient of the k3 estimator: `autodiff` (paper), `importance` (TRL), `k2`."""
 
-    scale_rewards: Literal["group", "batch", "none"] = "group"
-    """Divide r − mean by the std of the `group`, the `batch`, or by `none`."""
+    scale_rewards: Literal["group", "batch", "mean", "none"] = "group"
+    """Divide r − mean by the std of the `group` or the `batch`, by the group's `mean`
+    (MaxRL), or by `none`."""
     multi_objective_aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = (
         "sum_then_normalize"
     )

@@ -163,6 +163,7 @@ ONE_OF_FOUR = T([1.0, 0.0, 0.0, 0.0])
         ({"eps": 1e-6}, 1.499997, -0.499999),  # verl
         ({"correction": 0}, 1.732051, -0.577350),  # biased
         ({"scale_rewards": "none"}, 0.75, -0.25),  # Dr. GRPO
+        ({"scale_rewards": "mean"}, 3.0, -1.0),  # MaxRL: (1 − ¼)/¼
         ({"scale_rewards": "none", "baseline": "leave_one_out"}, 1.0, -1 / 3),
         # NeMo: the three others of the first are equal, so it is not divided
         ({"baseline": "leave_one_out"}, 1.0, -1 / 3 / 0.5773503),
@@ -223,7 +224,7 @@ def test_batch_scale_divides_by_the_std_of_all_raw_rewards():
 
 
 @pytest.mark.parametrize("baseline", ["mean", "leave_one_out"])
-@pytest.mark.parametrize("scale_rewards", ["group", "batch", "none"])
+@pytest.mark.parametrize("scale_rewards", ["group", "batch", "mean", "none"])
 @pytest.mark.parametrize("eps", [0.0, 1e-4])
 def test_constant_group_is_exactly_zero(baseline, scale_rewards, eps):
     rewards = T([0.1] * 7 + [0.3] * 6 + [0.7])

@@ -282,7 +282,7 @@ CASES = [
     ),
     (
         lambda: group_relative_advantages(FOUR, 2, scale_rewards=True),
-        "scale_rewards must be one of ['group', 'batch', 'none'], got True",
+        "scale_rewards must be one of ['group', 'batch', 'mean', 'none'], got True",
     ),
     (
         lambda: group_relative_advantages(FOUR, 2, correction=2),

@@ -6,8 +6,10 @@ canned completions and rewards. Where TRL has a defect, a test named `test_trl_â
 what it does and what is right instead of copying it.
 """
 
+import inspect
 import math
 import os
+import textwrap
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -26,6 +28,7 @@ from rlnotes.equations.group_advantages import (
 from rlnotes.equations.masking import completion_mask_from_ids
 from rlnotes.equations.objectives import policy_loss
 from rlnotes.equations.shaping import overlong_filter, soft_overlong_punishment
+from rlnotes.equations.successors import sampler_correction, soft_gate_loss
 from rlnotes.equations.surrogates import (
     clip_fractions,
     clipped_surrogate_loss,
@@ -606,3 +609,68 @@ def test_trl_dapo_is_not_the_papers_mean(trainer_class):
     code = aggregate_loss(loss, mask, loss_type="dapo")
     assert_close(code, theirs, rtol=1e-12, atol=1e-12)
     assert abs(paper - theirs) > 0.005
+
+
+# ----------------------------------------------------------------- successors
+
+
+SCORED = T([[0.5, 0.2, 0.4], [0.9, 0.1, 0.3]], dtype=torch.float64).log()
+SAMPLED = T([[0.1, 0.2, 0.8], [0.9, 0.2, 0.1]], dtype=torch.float64).log()
+KEEP = T([[1, 1, 1], [1, 1, 0]])
+
+
+def trl_block(first: str, last: str):
+    """The lines of TRL's own method from `first` until `last`, compiled."""
+    trl = pytest.importorskip("trl")
+    source = inspect.getsource(trl.GRPOTrainer)
+    lines = source[source.index(first) : source.index(last)].rstrip().split("\n")
+    indent = source[: source.index(first)].rsplit("\n", 1)[-1]
+    return compile(textwrap.dedent(indent + "\n".join(lines)), "trl", "exec")
+
+
+@pytest.mark.parametrize("cap", [1.5, 3.0])
+@pytest.mark.parametrize(
+    "mode", ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
+)
+def test_trl_has_the_same_weights(mode, cap):
+    block = trl_block(
+        "per_token_logps_diff = (old_per_token_logps - sampling",
+        "# Compute the per-token log probabilities for the reference model",
+    )
+    settings = {
+        "use_vllm": True,
+        "vllm_importance_sampling_correction": True,
+        "vllm_importance_sampling_mode": mode,
+        "vllm_importance_sampling_clip_min": None,
+        "vllm_importance_sampling_clip_max": cap,
+    }
+    names = {
+        "self": SimpleNamespace(**settings),
+        "mask": KEEP,
+        "old_per_token_logps": SCORED,
+        "sampling_per_token_logps": SAMPLED,
+        "torch": torch,
+        "math": math,
+    }
+    exec(block, names)  # TRL's own lines, as installed
+    found = sampler_correction(SCORED, SAMPLED, KEEP, mode=mode, cap=cap)
+    assert_close(found, names["vllm_importance_sampling_ratio"])
+
+
+def test_trl_has_the_same_soft_gate():
+    block = trl_block(
+        "temperatures = torch.where(advantages > 0", 'elif self.loss_type == "vespo"'
+    )
+    ratio, a = (
+        T([[0.3, 1.0, 2.5], [0.3, 1.0, 2.5]], dtype=torch.float64),
+        T([[0.7], [-1.2]]),
+    )
+    args = SimpleNamespace(sapo_temperature_pos=1.0, sapo_temperature_neg=1.05)
+    names = {
+        "self": SimpleNamespace(args=args),
+        "torch": torch,
+        "coef_1": ratio,
+        "advantages": a.double(),
+    }
+    exec(block, names)  # TRL's own lines, as installed
+    assert_close(soft_gate_loss(ratio, a[:, 0].double()), names["per_token_loss"])
