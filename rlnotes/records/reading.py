@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from rlnotes.machine.files import whole_lines
+from rlnotes.machine.files import read_mapping
+from rlnotes.records.rows import read_meta, read_metrics, read_samples
 from rlnotes.records.run_folders import (
     NAME_PARTS,
+    RUN_FILES,
     RunPaths,
     find_runs,
     partial_folder,
@@ -41,27 +39,24 @@ class Run:
 def load_run(folder: str | os.PathLike[str]) -> Run:
     """Read a run folder; a half-written last line of an interrupted run is left out.
 
-    Raises FileNotFoundError when the folder or one of its files is missing.
+    Raises FileNotFoundError when the folder or one of its files is missing, ValueError
+    when one of them is damaged.
     """
     import pandas as pd
 
     folder = Path(folder)
-    files = ("metrics.csv", "samples.jsonl", "config.yaml", "meta.json")
-    missing = [name for name in files if not (folder / name).is_file()]
+    missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
         partial = partial_folder(folder)
         hint = f"; an interrupted run is in {partial}" if partial.is_dir() else ""
         raise FileNotFoundError(f"run folder {folder} has no {missing[0]}{hint}")
-    text = {name: (folder / name).read_text(encoding="utf-8") for name in files}
-    metrics = whole_lines(text["metrics.csv"])
+    columns, rows = read_metrics(folder / "metrics.csv")
     return Run(
         name=folder.name,
-        metrics=pd.read_csv(io.StringIO(metrics), float_precision="round_trip"),
-        config=yaml.safe_load(text["config.yaml"]) or {},
-        meta=json.loads(text["meta.json"]),
-        samples=[
-            json.loads(x) for x in whole_lines(text["samples.jsonl"]).split("\n")[:-1]
-        ],
+        metrics=pd.DataFrame(rows, columns=columns),
+        config=read_mapping(folder / "config.yaml"),
+        meta=read_meta(folder / "meta.json"),
+        samples=[one for _, one in read_samples(folder / "samples.jsonl")],
     )
 
 

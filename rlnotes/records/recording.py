@@ -1,4 +1,4 @@
-"""Record of a run: a folder with metrics, samples, configuration and provenance.
+"""RECORD of a run: a folder with metrics, samples, configuration and provenance.
 
     runs/<algorithm>_<task>_<policy>_seed<k>/
         metrics.csv     one row per step; the columns are TRL's log keys
@@ -38,14 +38,15 @@ from rlnotes.machine.provenance import describe_run, peak_gpu_memory_mb, peak_me
 from rlnotes.records.partial import (
     check_config,
     check_startable,
+    compare,
     differing_provenance,
     load_state,
-    read_rows,
-    read_samples,
     remove_state,
+    rows_up_to,
+    samples_up_to,
     save_state,
 )
-from rlnotes.records.rows import as_csv, as_number
+from rlnotes.records.rows import as_csv, as_number, read_meta
 from rlnotes.records.run_folders import OURS, is_free, partial_folder
 
 _PEAKS = {"peak_memory_mb": peak_memory_mb, "peak_gpu_memory_mb": peak_gpu_memory_mb}
@@ -94,7 +95,7 @@ class RunRecorder:
         self._defaults = dict(defaults or {})
         self._provenance, self._files = dict(provenance or {}), dict(files or {})
         self._rows: list[dict[str, Any]] = []
-        self._columns = ["step"]
+        self._columns, self._samples = ["step"], 0
         self._state: dict[str, Any] | None = None
         self._stopped = ""
         self._spent: dict[str, float] = dict.fromkeys(["seconds", *_PEAKS], 0.0)
@@ -161,7 +162,8 @@ class RunRecorder:
 
         Log that step and its samples before.
         """
-        save_state(self.partial, state)
+        known = {"config": self.config, "samples": self._samples}
+        save_state(self.partial, {**state, **known})
         self._write_meta("running")
 
     def stop(self, reason: str) -> None:
@@ -201,6 +203,7 @@ class RunRecorder:
             for sample in samples
         ]
         append_text(self.partial / "samples.jsonl", "".join(lines))
+        self._samples += len(lines)
 
     def _make_folder(self) -> None:
         resumed = self._resume and not is_free(self.partial)
@@ -234,15 +237,17 @@ class RunRecorder:
         self._state = load_state(self.partial)
         if self._state is None:
             return ""
-        step = self._state["step"]
-        self._columns, self._rows = read_rows(self.partial, step)
-        text = (self.partial / "meta.json").read_text(encoding="utf-8")
-        now, self._meta = self._meta, json.loads(text)
+        step, theirs = self._state["step"], self._state.get("config", self.config)
+        compare(theirs, self.config, self._defaults, self.partial)  # not the file's
+        samples = samples_up_to(self.partial, step, self._state.get("samples"))
+        self._columns, self._rows = rows_up_to(self.partial, step)
+        now, self._meta = self._meta, read_meta(self.partial / "meta.json")
+        self._samples = samples.count("\n")
         changed = differing_provenance(self._meta, now)
         self._spent = {key: self._meta.get(key) or 0.0 for key in self._spent}
-        session = {"step": step, "date": now["date"]}
-        session |= {name: ours for name, (_, ours) in changed.items()}
-        self._meta["resumes"] += 1
+        other = {name: ours for name, (_, ours) in changed.items()}
+        self._meta["resumes"] = self._meta.get("resumes", 0) + 1
+        session = {"step": step, "date": now["date"], **other}
         self._meta["resumed"] = [*self._meta.get("resumed", []), session]
         for name, (first, ours) in changed.items():
             warnings.warn(
@@ -250,7 +255,7 @@ class RunRecorder:
                 " meta.json records it, and the bits may differ",
                 stacklevel=4,
             )
-        return read_samples(self.partial, step)
+        return samples
 
     def _check_place(self) -> None:
         """Raise FileExistsError, the run left where it is, if a stranger came there."""
@@ -278,10 +283,8 @@ class RunRecorder:
         remove_ours(self._old, OURS)
 
     def _write_metrics(self) -> None:
-        header = ",".join(self._columns) + "\n"
-        replace_text(
-            self.partial / "metrics.csv", header + as_csv(self._columns, self._rows)
-        )
+        text = ",".join(self._columns) + "\n" + as_csv(self._columns, self._rows)
+        replace_text(self.partial / "metrics.csv", text)
 
     def _write_meta(self, status: str) -> None:
         seconds = self._spent["seconds"] + time.perf_counter() - self._start

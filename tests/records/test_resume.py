@@ -616,3 +616,109 @@ def test_twenty_kills_at_random_moments(policy_folder, tmp_path):
         equal += same_files and same(weights(result), alone[name])
     print(f"killed after steps {steps}: {equal} identical final records")
     assert equal == 20
+
+
+@pytest.fixture
+def interrupted_run(tmp_path, task):
+    """The partial folder of a run that was killed behind step 2."""
+    with pytest.raises(Killed):
+        run(small("grpo"), tmp_path / "run", task, on_step=raise_at(3))
+    return tmp_path / "run.partial"
+
+
+def test_the_state_knows_its_config(interrupted_run, task):
+    """Without config.yaml, or with one that was edited, another config is refused."""
+    other = small("grpo", seed=5, learning_rate=0.1)
+    (interrupted_run / "config.yaml").write_text(json.dumps(other.to_dict()))
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"seed was 0, is 5; learning_rate was 0\."
+        ):
+            run(other, interrupted_run.with_suffix(""), task)
+        (interrupted_run / "config.yaml").unlink(missing_ok=True)
+    assert run(small("grpo"), interrupted_run.with_suffix(""), task).finished
+
+
+def cut(name, lines):
+    def damage(folder):
+        kept = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(kept[:lines]))
+
+    return damage
+
+
+def write(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (cut("samples.jsonl", 0), r"samples\.jsonl has 0 samples up to step 2, .*16"),
+        (cut("samples.jsonl", 3), r"samples\.jsonl has 3 samples up to step 2, .*16"),
+        (lambda folder: (folder / "samples.jsonl").unlink(), "has 0 samples up to"),
+        (
+            write("samples.jsonl", '{"step": 1}\n{"st\n'),
+            "line 2 is damaged",
+        ),
+        (write("samples.jsonl", "[]\n"), r"samples\.jsonl, line 1: expected names"),
+        (
+            write("meta.json", '{"commit": "12'),
+            r"meta\.json is damaged",
+        ),
+        (
+            write("meta.json", "[]"),
+            r"meta\.json: expected names",
+        ),
+        (cut("metrics.csv", 2), "no row of step 2"),
+        (write("metrics.csv", ""), r"metrics\.csv: expected a first column 'step'"),
+        (
+            write("metrics.csv", "step,loss\n0,\n1,much\n"),
+            r"metrics\.csv, line 3: loss must be a number, got 'much'",
+        ),
+        (write("metrics.csv", "step,loss\n0,1,2\n"), "line 2: expected 2 columns"),
+    ],
+)
+def test_a_damaged_record_does_not_go_on_in_silence(
+    interrupted_run, task, damage, said
+):
+    damage(interrupted_run)
+    with pytest.raises(ValueError, match=said) as error:
+        run(small("grpo"), interrupted_run.with_suffix(""), task)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("meta.json", "[]"),
+        ("meta.json", "{"),
+        ("samples.jsonl", "{]\n"),
+        ("metrics.csv", "step,loss\n1,much\n"),
+        ("config.yaml", "a: [\n"),
+        ("config.yaml", "[]\n\n- 1"),
+    ],
+)
+def test_a_damaged_whole_run_names_its_file(tmp_path, name, text):
+    with RunRecorder(tmp_path / "run", {"seed": 0}) as recorder:
+        recorder.log(1, {"loss": 0.5})
+    (tmp_path / "run" / name).write_text(text)
+    with pytest.raises(ValueError, match=name):
+        load_run(tmp_path / "run")
+
+
+def test_a_full_disk_is_what_the_error_says(tmp_path):
+    """Not torch's opinion about its own positions: a limit that the system sets."""
+    script = """
+import resource, signal, sys, torch
+from rlnotes.records.partial import save_state
+from pathlib import Path
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+save_state(Path(sys.argv[1]), {"weights": torch.zeros(400_000)})
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "cannot be saved in" in done.stderr.splitlines()[-1]
+    assert "(File too large)" in done.stderr.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
