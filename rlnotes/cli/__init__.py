@@ -6,6 +6,7 @@ slow to import is imported inside the function, so that help comes at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: it ran and something failed. 2: bad input, in one line on stderr (the
     traceback with `--debug`). 130: interrupted. 141: nobody reads the output any more.
     """
+    for stream in (sys.stdout, sys.stderr):  # an ASCII terminal shows a ? for a ±
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     name, handler, debug, options = parse(argv)
     if refusal := too_old():
         print(f"rlnotes: {refusal}", file=sys.stderr)

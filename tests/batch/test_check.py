@@ -9,6 +9,7 @@ import pytest
 import rlnotes.batch.check
 from rlnotes.batch.check import run_check, self_test, writable
 from rlnotes.equations.objectives import policy_loss
+from rlnotes.machine.checksums import write_sums
 
 
 def test_a_sound_installation_passes(tmp_path, monkeypatch, capsys):
@@ -31,6 +32,9 @@ def test_a_sound_installation_passes(tmp_path, monkeypatch, capsys):
     model = tmp_path / "cache" / "smollm2-135m"
     model.mkdir(parents=True)
     (model / "config.json").write_text("x" * 2_000_000)
+    run_check()
+    assert "smollm2-135m tokenizer.json is missing: rlnotes" in capsys.readouterr().out
+    write_sums(model)
     run_check()
     assert "smollm2-135m ready, 2 MB" in capsys.readouterr().out
 
