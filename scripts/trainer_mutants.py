@@ -29,6 +29,12 @@ PASSES, BATCHES = "rlnotes/engines/trl_passes.py", "rlnotes/training/batches.py"
 STATIC, SAMPLING = "rlnotes/rollouts/static.py", "rlnotes/rollouts/sampling.py"
 DEVICES, SHARDS = "rlnotes/machine/devices.py", "rlnotes/engines/trl_sharding.py"
 HALVES = ("tests/engines/test_sharded.py",)
+UPDATES, EVALUATION = "rlnotes/training/updates.py", "rlnotes/training/evaluation.py"
+BY_HAND = ("tests/training/test_prepare.py",)
+LOOP = ("tests/training/test_prepare.py", "tests/training/test_training.py")
+FORWARDS, SCORING = "rlnotes/rollouts/forwards.py", "rlnotes/rollouts/scoring.py"
+FIRST_USE = "rlnotes/rollouts/first_use.py"
+LEAN = ("tests/rollouts/test_models.py", "tests/rollouts/test_rollouts.py")
 MUTANTS = (
     (TRAINER, "updates_per_step + 1\n", "updates_per_step\n", TRL),
     (TRAINER, "(update // updates + 1) / warmup", "(update // updates) / warmup", TRL),
@@ -126,6 +132,61 @@ MUTANTS = (
         "",
         DRAWS,
     ),
+    (
+        BATCHES,
+        "    if config.whiten_advantages:\n        advantages = whiten(advantages, mask)\n",
+        "    if config.whiten_advantages:\n        advantages = whiten(advantages, mask)\n"
+        "        returns = advantages + batch.old_values\n",
+        BY_HAND,
+    ),
+    (
+        BATCHES,
+        "    return packed_logps(\n"
+        "        learner.policy, rollouts, temperature=learner.config.temperature\n",
+        "    return packed_logps(\n        learner.policy, rollouts\n",
+        BY_HAND,
+    ),
+    (
+        BATCHES,
+        "learner.reference, rollouts, temperature=config.temperature",
+        "learner.reference, rollouts",
+        BY_HAND,
+    ),
+    (EVALUATION, "(right.amax(1) > 0).float().mean()", "right.mean()", BY_HAND),
+    (
+        EVALUATION,
+        "(right.amax(1) > 0).float().mean()",
+        "(1 - (1 - right.mean(1)) ** 4).mean()",
+        BY_HAND,
+    ),
+    (UPDATES, "    if not batch.loss_mask.any():", "    if False:", BY_HAND),
+    (
+        UPDATES,
+        "hidden, head, ids, objective, temperature=config.temperature, skip=skip",
+        "hidden, head, ids, objective, skip=skip",
+        BY_HAND,
+    ),
+    (
+        UPDATES,
+        "hidden, head, ids, objective.whole, temperature=config.temperature",
+        "hidden, head, ids, objective.whole",
+        BY_HAND,
+    ),
+    (UPDATES, "float(masked_mean(kl_k1(old, ref), mask))", "0.0", BY_HAND),
+    (FORWARDS, "if not paths.packed and packing", "if packing", LEAN),
+    (FORWARDS, "if not paths.bucketed:", "if True:", LEAN),
+    (FORWARDS, "[*range(len(prompt))], [0]", "[0] * len(prompt), [0]", LEAN),
+    (FORWARDS, "causal & ((key == query) | (key == 0))", "causal", LEAN),
+    (SCORING, "        if paths.fused:", "        if False:", LEAN),
+    (FIRST_USE, "packed=window or _diff", "packed=_diff", LEAN),
+    (
+        FIRST_USE,
+        "width = float(states.std())",
+        "width = 1e9 * float(states.std())",
+        LEAN,
+    ),
+    (FIRST_USE, "model.train(was_training)", "pass", LEAN),
+    (FIRST_USE, "        if not off:\n", "        if True:\n", LEAN),
 )
 """File, text that stands there once, what it becomes, tests that must notice."""
 

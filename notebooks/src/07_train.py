@@ -134,10 +134,12 @@ from rlnotes import engines
 from rlnotes.analysis import figures
 from rlnotes.machine.provenance import project_folder
 from rlnotes.policies.policy import load_policy
+from rlnotes.records.partial import check_same
 from rlnotes.records.reading import load_run
 from rlnotes.records.run_folders import run_name, runs_folder
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.loading import load_task
+from rlnotes.training.config import DEFAULTS
 from rlnotes.training.evaluation import answer_held_out, split_gain
 
 figures.use_style()
@@ -229,6 +231,7 @@ patient_right = [
 
 # %%
 folder = runs_folder() / run_name(config.to_dict())
+check_same(folder, config.to_dict(), defaults=DEFAULTS)  # never over another run
 
 
 def report(row):

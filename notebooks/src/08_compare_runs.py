@@ -36,7 +36,7 @@ import pandas as pd
 import torch
 
 from rlnotes.analysis import figures, statistics
-from rlnotes.machine.provenance import project_folder
+from rlnotes.machine.provenance import data_folder
 from rlnotes.policies.policy import Critic, load_policy
 from rlnotes.records.reading import load_run, load_runs
 from rlnotes.records.run_folders import find_runs
@@ -47,7 +47,7 @@ from rlnotes.tasks.search_traces import analyze, trace_rates
 
 torch.set_num_threads(1)  # the policy is tiny
 figures.use_style()
-data = project_folder() / "data"
+data = data_folder()
 
 # %% [markdown]
 # ## The question
@@ -299,7 +299,7 @@ pd.DataFrame(costs).groupby("algorithm").agg(["mean", "std"]).round(2)
 # the machine's own limit. Bars: how many times as fast as the peer (above one: ours is faster).
 
 # %%
-results = project_folder() / "benchmarks" / "results"
+results = data.parent / "benchmarks" / "results"
 rows = pd.concat(
     pd.DataFrame(json.loads(path.read_text())["rows"]).assign(benchmark=path.stem)
     for path in sorted(results.glob("*.json"))

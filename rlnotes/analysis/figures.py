@@ -6,6 +6,7 @@ A table is what `train` returns or `reading.load_runs` reads, and TRL's
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,17 @@ RATES = ("reward", "rewards/", "clip_ratio", "frac_", "clipped_ratio", "accuracy
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for the notebooks: small, light, no chart junk."""
+    """Set matplotlib's defaults for the notebooks: small, light, no chart junk.
+
+    In a notebook figures are shown in it, also where MPLBACKEND=Agg came with the
+    environment: an executed copy would have none.
+    """
     import matplotlib.pyplot as plt
 
+    if hasattr(builtins, "get_ipython") and plt.get_backend().lower() == "agg":
+        shell = builtins.get_ipython()
+        if hasattr(shell, "kernel"):
+            shell.run_line_magic("matplotlib", "inline")
     plt.rcParams.update(
         {
             "figure.dpi": 80,

@@ -10,10 +10,10 @@ from rlnotes.cli.options import command, option, output
 @command(option("runs", nargs="*", type=Path, help="default: data/runs"))
 def table(runs: list[Path]) -> None:
     """Recorded runs as a Markdown table."""
-    from rlnotes.machine.provenance import project_folder
+    from rlnotes.machine.provenance import data_folder
     from rlnotes.records.results import results_table
 
-    print(results_table(runs or project_folder() / "data" / "runs"))
+    print(results_table(runs or data_folder() / "runs"))
 
 
 @command(

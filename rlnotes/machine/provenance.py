@@ -30,6 +30,13 @@ def project_folder() -> Path:
     return here
 
 
+def data_folder() -> Path:
+    """`data/` of the clone that we are in, else of the one this package is in."""
+    here = project_folder() / "data"
+    beside = Path(__file__).resolve().parents[2] / "data"
+    return here if (here / "runs").is_dir() or not beside.is_dir() else beside
+
+
 def describe_run(*, command: str | None = None, device: str = "cpu") -> dict[str, Any]:
     """Commit, command line, versions and machine, without a path of this machine.
 

@@ -94,6 +94,20 @@ def compare(
         )
 
 
+def check_same(
+    folder: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    *,
+    defaults: Mapping[str, Any],
+) -> None:
+    """Raise ValueError where `folder` or its `.partial` is a run of another config.
+
+    For whoever overwrites: a repetition replaces its like, never another run.
+    """
+    for place in (Path(folder), partial_folder(Path(folder))):
+        check_config(place, config, defaults)
+
+
 def decided_before(
     folder: str | os.PathLike[str], config: Mapping[str, Any]
 ) -> dict[str, Any]:

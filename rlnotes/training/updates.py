@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlnotes.equations.aggregation import token_weights
-from rlnotes.equations.divergences import kl_k3
+from rlnotes.equations.divergences import kl_k1, kl_k3
 from rlnotes.equations.fused import fused_policy_loss, fused_sequence_loss
 from rlnotes.equations.masking import masked_mean
 from rlnotes.equations.objectives import value_loss
@@ -192,9 +192,11 @@ def step_optimizers(learner: Learner) -> float:
 def ratio_statistics(batch: Batch, logps: Tensor, config: Config) -> dict[str, float]:
     """KL and clip shares of a mini-batch; a skipped token (Â = 0) is never clipped."""
     mask, stats = batch.rollouts.completion_mask, {}
-    if batch.ref_per_token_logps is not None and config.beta > 0:
-        stats["kl"] = float(masked_mean(kl_k3(logps, batch.ref_per_token_logps), mask))
-    old = batch.old_per_token_logps
+    old, ref = batch.old_per_token_logps, batch.ref_per_token_logps
+    if ref is not None and config.beta > 0:
+        stats["kl"] = float(masked_mean(kl_k3(logps, ref), mask))
+    elif ref is not None and old is not None:  # kl_coef: what the reward is lowered by
+        stats["kl"] = float(masked_mean(kl_k1(old, ref), mask))
     logps = logps if old is None else torch.where(logps.isnan(), old, logps)
     ratio = (
         torch.ones_like(logps) if old is None else importance_ratio(logps, old, mask)

@@ -211,3 +211,10 @@ def test_a_reader_that_leaves_early_is_no_error():
     )
     os.close(theirs)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_terminal_that_knows_ascii_alone_shows_the_table():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "rlnotes.cli", "table"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and " ? " in done.stdout and done.stderr == ""

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 import rlnotes.machine.provenance
-from rlnotes.machine.provenance import command_line, describe_commit, project_folder
+from rlnotes.machine.provenance import (
+    command_line,
+    data_folder,
+    describe_commit,
+    project_folder,
+)
+from rlnotes.records.partial import check_same
 from rlnotes.records.reading import load_run, load_runs
 from rlnotes.records.recording import RunRecorder
 from rlnotes.records.run_folders import find_runs, run_name, runs_folder
@@ -355,3 +361,21 @@ def test_commit_is_unknown_outside_a_clone(clone):
 def test_meta_is_plain_json(tmp_path):
     path = record(tmp_path, [0.1])
     assert json.loads((path / "meta.json").read_text())["command"] == "rlnotes train"
+
+
+def test_a_repetition_replaces_its_like_and_no_other_run(tmp_path):
+    """What notebook 07 asks before it overwrites."""
+    path = record(tmp_path, [0.1])
+    check_same(path, CONFIG, defaults={})
+    with pytest.raises(ValueError, match="has another: epsilon_high was None, is 0.28"):
+        check_same(path, {**CONFIG, "epsilon_high": 0.28}, defaults={})
+    path.rename(tmp_path / "late.partial")
+    with pytest.raises(ValueError, match=r"late\.partial has .*: seed was 3, is 4"):
+        check_same(tmp_path / "late", {**CONFIG, "seed": 4}, defaults={})
+
+
+def test_recorded_runs_are_found_from_outside_the_clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(find_runs(data_folder() / "runs")) > 20
+    (tmp_path / "data" / "runs").mkdir(parents=True)
+    assert data_folder() == tmp_path / "data"
