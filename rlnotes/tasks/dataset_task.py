@@ -11,7 +11,8 @@ for the final answer in a box, or with `template="r1"` in R1-Zero's tags.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rlnotes.tasks.base import Prompt, Task
 from rlnotes.tasks.dataset_reading import (
     BUILDERS,
     DatasetOptions,
+    Question,
     fitting_verifier,
     read_rows,
     readable_rows,
@@ -35,7 +37,7 @@ from rlnotes.tasks.numbers import Number, read_number, same_number
 from rlnotes.tasks.splits import SplitTasks, ranked
 from rlnotes.tasks.verdicts import same_answer
 
-Rows = tuple[tuple[str, str], ...]  # (question, answer)
+Rows = tuple[tuple[Question, str], ...]  # (question, answer)
 
 _BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 # DeepSeek-R1 (2501.12948), Table 1: the structure alone, nothing on how to reason.
@@ -47,6 +49,7 @@ _R1 = (
     " respectively, i.e., <think> reasoning process here </think> <answer> answer here"
     " </answer>. User: {question}. Assistant:"
 )
+_SAYS_HOW = re.compile(r"\\boxed|<answer>|Answer:")
 HUB_TASKS: dict[str, dict[str, Any]] = {
     "gsm8k": {"path": "openai/gsm8k", "subset": "main", "verifier": "number"},
     "math": {
@@ -68,6 +71,8 @@ class DatasetTask(SplitTasks):
     test: Rows
     template: str
     verifier: str
+    chosen: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What was chosen of the data, for the record: columns, verifier, examples."""
 
     def questions(self) -> tuple[Rows, Rows]:
         """(train, held out) pairs of a question and its answer."""
@@ -104,14 +109,23 @@ class DatasetTask(SplitTasks):
             return read_number(self._written(completion) or "")
         return final_number(completion)
 
-    def task(self, question: str, answer: str) -> Task:
+    def task(self, question: Question, answer: str) -> Task:
         """The question in the template's prompt."""
-        return Task(self._prompt(question), answer, {"question": question})
+        asked = question if isinstance(question, str) else question[-1][1]
+        return Task(self._prompt(question), answer, {"question": asked})
 
-    def _prompt(self, question: str) -> Prompt:
-        if self.template == "r1":
-            return _R1.replace("{question}", question)
-        return [{"role": "user", "content": f"{question}\n{_BOXED}"}]
+    def _prompt(self, question: Question) -> Prompt:
+        """A chat is asked as it stands if it says how to answer."""
+        if isinstance(question, str):
+            if self.template == "r1":
+                return _R1.replace("{question}", question)
+            question = (("user", question),)
+            says_how: object = None
+        else:
+            says_how = _SAYS_HOW.search(" ".join(text for _, text in question))
+        *before, (role, last) = question
+        turns = [*before, (role, last if says_how else f"{last}\n{_BOXED}")]
+        return [{"role": role, "content": text} for role, text in turns]
 
 
 def load_dataset_task(name: str, **options: Any) -> DatasetTask:
@@ -124,22 +138,40 @@ def load_dataset_task(name: str, **options: Any) -> DatasetTask:
     chosen = _options(name, options)
     splits = [split for split in (chosen.split, chosen.test_split) if split]
     read = {split: read_rows(chosen, split) for split in splits}
-    verifier = chosen.verifier or fitting_verifier(read[chosen.split])
+    columns = read[chosen.split][1]
+    chosen = replace(chosen, question_column=columns[0], answer_column=columns[1])
+    verifier = chosen.verifier or fitting_verifier(read[chosen.split][0])
     if verifier == "math":
         check_installed(name)
-    kept = {}
-    for split, rows in read.items():
-        kept[split] = readable_rows(chosen, split, rows, verifier)
+    kept, left_out = {}, list[str]()
+    for split, (rows, _) in read.items():
+        kept[split], said = readable_rows(chosen, split, rows, verifier)
+        left_out += [said] if said else []
+    if chosen.template == "r1" and not isinstance(kept[chosen.split][0][0], str):
+        raise ValueError("template: r1 is for texts, got chat messages; take boxed")
     train, test = _train_and_test(chosen, kept)
     if not train:
         raise ValueError(f"{name}: no question is left beside the held-out ones")
-    return DatasetTask(
+    task = DatasetTask(
         _full_name(name, options), train, test, chosen.template, verifier
     )
+    task.chosen.update(
+        columns=dict(zip(("question", "answer"), columns, strict=True)),
+        template=chosen.template,
+        verifier=verifier,
+        rows={"train": len(train), "held_out": len(test)},
+        left_out=left_out,
+        examples=[{"prompt": one.prompt, "answer": one.answer} for one in _first(task)],
+    )
+    return task
+
+
+def _first(task: DatasetTask) -> list[Task]:
+    return [task.task(*question) for question in task.train[:3]]
 
 
 def _train_and_test(
-    options: DatasetOptions, kept: dict[str, list[tuple[str, str]]]
+    options: DatasetOptions, kept: dict[str, list[tuple[Question, str]]]
 ) -> tuple[Rows, Rows]:
     """The held-out questions and those that are none of them, hash by hash.
 
@@ -147,10 +179,10 @@ def _train_and_test(
     """
     train = kept[options.split]
     if options.test_split is None:
-        candidates = train = ranked(train, lambda row: row[0])
+        candidates = train = ranked(train, lambda row: str(row[0]))
         count = min(options.held_out, max(1, len(train) // 4))
     else:
-        candidates = ranked(kept[options.test_split], lambda row: row[0])
+        candidates = ranked(kept[options.test_split], lambda row: str(row[0]))
         count = options.held_out
     test = candidates[:count]
     asked = {question for question, _ in test}

@@ -15,6 +15,7 @@ from rlnotes.tasks.units import canonical_unit
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _ANSWER_TAG = re.compile(r"(</?answer>)")
+_LABELLED = re.compile(r"(?:\*\*)?(?:Final )?Answer:(?:\*\*)?\s*(.+)", re.IGNORECASE)
 _THINK_TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}think\s{0,3}>", re.IGNORECASE)
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _TAIL = 10_000  # characters: an answer stands at the end
@@ -49,15 +50,18 @@ def final_answer(text: str, template: str) -> str | None:
 
 
 def written_answer(text: object) -> str | None:
-    """What stands in the box, else in the <answer> block; "" in one that is not closed.
+    """What stands in the box, the <answer> block, or behind "Answer:" in the last line.
 
-    None for a text that opens neither: then its last number may count.
+    "" in one that is not closed; None without any: then the last number may count.
     """
     rest = outside_thought(text)
     boxed = final_answer(rest, "boxed")
     if boxed is not None or _opens_box(rest[-_TAIL:]):
         return boxed or ""
-    return (answer_block(rest) or "").strip() if "<answer>" in rest else None
+    if "<answer>" in rest:
+        return (answer_block(rest) or "").strip()
+    labelled = _LABELLED.fullmatch(rest.rstrip().rpartition("\n")[2][-_TAIL:].strip())
+    return labelled[1].strip() if labelled else None
 
 
 def final_number(text: object) -> Number | None:

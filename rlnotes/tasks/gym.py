@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache, partial
 from itertools import cycle, islice
 from typing import Any
 
+from rlnotes.equations.validation import check_choice
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.final_answers import final_number, outside_thought, written_answer
 from rlnotes.tasks.numbers import read_number, same_number
@@ -46,7 +47,11 @@ class ReasoningGym:
     _HELD_OUT_DRAWS = 64
     _FIRST_TRAIN_SEED = 2**20
 
-    def __init__(self, dataset: str, **options: Any) -> None:
+    def __init__(
+        self, dataset: str, *, partial_credit: bool | str = False, **options: Any
+    ) -> None:
+        check_choice("partial_credit", partial_credit, (False, True, "false", "true"))
+        self._partial_credit = partial_credit in (True, "true")
         _check_dataset(dataset, options)
         self.name = f"reasoning_gym/{dataset}"
         self._dataset, self._options = dataset, options
@@ -59,7 +64,8 @@ class ReasoningGym:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name and options."""
-        return partial(ReasoningGym, self._dataset, **self._options), ()
+        options = {"partial_credit": self._partial_credit, **self._options}
+        return partial(ReasoningGym, self._dataset, **options), ()
 
     def sample(self, count: int, *, seed: int, step: int) -> list[Task]:
         """`count` training tasks; repeats only if the dataset has too few questions.
@@ -81,10 +87,11 @@ class ReasoningGym:
         return list(self._held_out)
 
     def verify(self, completion: str, task: Task) -> float:
-        """reasoning_gym's score in [0, 1], its partial credit included; never raises.
+        """1.0 where reasoning_gym's scorer gives full marks, else 0.0; never raises.
 
-        It is given the text in the last <answer>…</answer>, or the whole text without
-        one; of that, the last number where the reference answer is a number.
+        With the option `partial_credit`: its score in [0, 1]. It is given what stands
+        in the box or the <answer> block, or the whole text without either; where the
+        reference is a number, the number that is, or the last one.
         """
         if not isinstance(completion, str):
             return 0.0
@@ -98,6 +105,8 @@ class ReasoningGym:
             score = float(self._source(source_seed).score_answer(candidate, entry))
         except Exception:  # a scorer that chokes on a text has not found it right
             return 0.0
+        if not self._partial_credit:
+            return float(score >= 1)
         return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
 
     def read_answer(self, completion: str, task: Task) -> str | None:

@@ -9,6 +9,7 @@ from rlnotes.tasks.arithmetic import (
     TemplatedArithmetic,
 )
 from rlnotes.tasks.base import TaskSet
+from rlnotes.tasks.countdown import load_countdown
 from rlnotes.tasks.dataset_task import HUB_TASKS, load_dataset_task
 from rlnotes.tasks.gym import ReasoningGym
 from rlnotes.tasks.search import SEARCH_TASKS, AllSearchTasks
@@ -31,8 +32,9 @@ def load_task(name: str, **options: Any) -> TaskSet:
     "-2digit" (10…99) or "-r1" (in R1-Zero's template), "scratch-addition", the search
     lab's "search" (3 numbers), "search-easy" (2), "search-hard" (4) and "search-all"
     (all three); "reasoning_gym/<dataset>", whose `options` are the dataset's own:
-    load_task("reasoning_gym/chain_sum", min_terms=2); "gsm8k", "math", "hub/<id>" or
-    "file/<path>" (`rlnotes.tasks.dataset_task`). Options may stand in the name, so
+    load_task("reasoning_gym/chain_sum", min_terms=2); "countdown"
+    (`tasks.countdown`); "gsm8k", "math", "hub/<id>" or "file/<path>"
+    (`tasks.dataset_task`). Options may stand in the name, so
     that YAML can give them: "reasoning_gym/countdown?min_numbers=3&max_numbers=3".
     Raises ValueError on an unknown name or on options that the task does not have.
     """
@@ -43,9 +45,11 @@ def load_task(name: str, **options: Any) -> TaskSet:
         return load_dataset_task(name, **options)
     if family == "reasoning_gym":
         return ReasoningGym(dataset, **options)
+    if name == "countdown":
+        return load_countdown(f"countdown?{query}" if query else name, **options)
     if name not in _TASKS:
         families = ("hub/<id>", "file/<path>", "reasoning_gym/<dataset>")
-        known = ", ".join([*sorted({*_TASKS, *HUB_TASKS}), *families])
+        known = ", ".join([*sorted({*_TASKS, *HUB_TASKS, "countdown"}), *families])
         raise ValueError(f"name: unknown task {name!r}; known: {known}")
     if options:
         raise ValueError(f"options: {name!r} takes none, got {sorted(options)}")
