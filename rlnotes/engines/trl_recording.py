@@ -18,6 +18,7 @@ from rlnotes.records.recording import RunRecorder
 from rlnotes.training.checkpoints import SaveClock
 from rlnotes.training.config import Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
+from rlnotes.training.first_look import say_constant_rewards
 from rlnotes.training.learner import Learner
 from rlnotes.training.loop import is_over, sample_steps
 
@@ -79,6 +80,8 @@ class Recording(TrainerCallback):
         if self.evaluations and (due or over or step == config.max_steps):
             row |= self._evaluate()
         self._log(step, row)
+        if step == 1 and self.trainer.batch is not None:
+            say_constant_rewards(self.trainer.batch, config, self.policy)
         if self.record is not None and step in sample_steps(config.max_steps):
             assert self.trainer.batch is not None
             self.record.add_samples(step, sample_records(self.trainer.batch, config))

@@ -1,8 +1,9 @@
 """Responses out of JSONL files, one at a time, whatever the lines hold.
 
-A line is a JSON object with a completion: a text, or chat messages, of which the last
-counts (`rewards.completion_text`). What is none is counted by the `Reader` and passed
-over; `strict` stops at the first. Memory is that of the longest line.
+A line is a JSON object with a completion: a text, or chat messages, of which the
+assistant's last counts, or another shape that is published (`shapes`). What is none is
+counted by the `Reader` and passed over; `strict` stops at the first. Memory is that of
+the longest line, or of the file where that is one JSON array.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import Any, TypeGuard
 
-from rlnotes.rewards.rewards import completion_text
+from rlnotes.reflection.shapes import completions_of, opened, whole_records
 
 STDIN = "-"
 
@@ -61,37 +60,49 @@ class Reader:
         Blank lines are passed over. Raises ValueError naming the line if `strict` and
         one is broken, and in any case for a file without a single completion.
         """
-        before = self.responses
+        before, seen = self.responses, Counter[str]()
         for number, line in enumerate(_lines(path, self.progress), 1):
-            if not line.strip():
+            if isinstance(line, bytes) and not line.strip():
                 continue
             self.lines += 1
             try:
-                response = self._parse(line, str(path))
+                record = self._record(line)
+                seen.update(map(str, record))
+                responses = self._parse(record, str(path))
             except _BadLine as error:
                 kind, reason = error.args
                 if self.strict:
                     raise ValueError(f"{path}, line {number}: {reason}") from None
                 self.faults[kind] += 1
             else:
-                self.responses += 1
-                yield response
+                self.responses += len(responses)
+                yield from responses
         if self.responses == before:
+            has = f"; they have {[name for name, _ in seen.most_common(12)]}"
             raise ValueError(
                 f"{path}: no completion in field {self.field!r} of any line"
+                f"{has if seen else ''}"
             )
 
-    def _parse(self, line: bytes, source: str) -> RecordedResponse:
-        record = _parse_object(self._decode(line))
-        completion, step = record.get(self.field), record.get(self.step_field)
-        if not _is_completion(completion):
+    def _record(self, line: bytes | dict[str, Any]) -> dict[str, Any]:
+        return line if isinstance(line, dict) else _parse_object(self._decode(line))
+
+    def _parse(self, record: dict[str, Any], source: str) -> list[RecordedResponse]:
+        rows = completions_of(record, self.field)
+        if not rows:
             raise _BadLine(
                 "without_completion", f"no completion in field {self.field!r}"
             )
+        step = record.get(self.step_field)
         if step is not None and not _is_number(step):
             self._mend("bad_step", f"{self.step_field} is no number: {step!r:.40}")
             step = None
-        text, length = completion_text(completion), record.get("length")
+        return [self._response(row, step, source) for row in rows]
+
+    def _response(
+        self, record: dict[str, Any], step: float | None, source: str
+    ) -> RecordedResponse:
+        text, length = record[self.field], record.get("length")
         if _is_number(length) and length >= 0:
             return RecordedResponse(text, int(length), True, step, record, source)
         words = len(text.split())
@@ -133,14 +144,6 @@ def _parse_object(text: str) -> dict[str, Any]:
     return record
 
 
-def _is_completion(value: object) -> bool:
-    """A text, or messages whose last one has a content."""
-    if isinstance(value, str):
-        return True
-    last = value[-1] if isinstance(value, list) and value else None
-    return isinstance(last, dict) and isinstance(last.get("content"), str | list)
-
-
 def _is_number(value: object) -> TypeGuard[float]:
     """A finite number; JSON's true is none, and neither is NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -148,25 +151,21 @@ def _is_number(value: object) -> TypeGuard[float]:
     return abs(value) < 1e15
 
 
-def _lines(path: str | os.PathLike[str], progress: bool) -> Iterator[bytes]:
-    """The lines of a file, with a bar of its bytes on stderr if that is a terminal."""
+def _lines(
+    path: str | os.PathLike[str], progress: bool
+) -> Iterator[bytes | dict[str, Any]]:
+    """The lines or records of a file, with a bar on stderr if that is a terminal."""
     from tqdm import tqdm
 
-    total = None if str(path) == STDIN else os.stat(path).st_size
     hidden = None if progress else True
+    records = None if str(path) == STDIN else whole_records(Path(path))
+    if records is not None:
+        yield from tqdm(records, disable=hidden)
+        return
     with (
-        _opened(path) as file,
-        tqdm(total=total, unit="B", unit_scale=True, disable=hidden) as bar,
+        opened(Path(path)) as file,
+        tqdm(unit="B", unit_scale=True, disable=hidden) as bar,
     ):
         for line in file:
             bar.update(len(line))
             yield line
-
-
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    if str(path) == STDIN:
-        yield sys.stdin.buffer
-    else:
-        with open(path, "rb") as file:
-            yield file

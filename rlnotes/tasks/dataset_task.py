@@ -32,7 +32,7 @@ from rlnotes.tasks.final_answers import (
     without_spaces,
     written_answer,
 )
-from rlnotes.tasks.math_answers import check_installed
+from rlnotes.tasks.math_answers import check_installed, timed_out_verdicts
 from rlnotes.tasks.numbers import Number, read_number, same_number
 from rlnotes.tasks.splits import SplitTasks, ranked
 from rlnotes.tasks.verdicts import same_answer
@@ -108,6 +108,12 @@ class DatasetTask(SplitTasks):
         if self.template == "r1":
             return read_number(self._written(completion) or "")
         return final_number(completion)
+
+    def counters(self) -> dict[str, float]:
+        """A metric: comparisons of formulas stopped in this process so far."""
+        if self.verifier == "number":
+            return {}
+        return {"verdicts/timed_out": float(timed_out_verdicts())}
 
     def task(self, question: Question, answer: str) -> Task:
         """The question in the template's prompt."""

@@ -230,7 +230,8 @@ def summarize(
         for name, rows in (("right", right), ("wrong", ~right)):
             if rows.any():
                 metrics[f"completions/mean_length_{name}"] = float(lengths[rows].mean())
-    return metrics | describe(rollouts, task) | costs
+    counters: dict[str, float] = getattr(task, "counters", dict)()
+    return metrics | describe(rollouts, task) | counters | costs
 
 
 def sample_records(

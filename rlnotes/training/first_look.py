@@ -6,6 +6,8 @@ Both engines call `look_at` when policy and task are there.
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.first_use import check_ids, check_positions, paths_of, windows
@@ -13,11 +15,16 @@ from rlnotes.rollouts.rollouts import encode_prompts
 from rlnotes.tasks.base import TaskSet
 from rlnotes.training.config import Config
 
+if TYPE_CHECKING:
+    from rlnotes.training.batches import Batch
+
+_FEWEST = 8  # completions of which it means something that all are rewarded alike
+
 
 def look_at(
     policy: Policy, task: TaskSet, config: Config, *, engine: str = "rlnotes"
-) -> dict[str, list[str]]:
-    """What meta.json says of the paths: `plain_paths`, [] for most models.
+) -> dict[str, Any]:
+    """What meta.json says of the paths: `plain_paths`, [] for most models; and `data`.
 
     The same goes to stderr, a line each. Raises ValueError for a policy without an end
     token, with ids beyond its embedding, with fewer positions than the longest held-out
@@ -50,4 +57,48 @@ def look_at(
         )
     for line in paths.describe():
         print(f"rlnotes: policy {policy.name}: {line}", file=sys.stderr)
-    return {"plain_paths": paths.describe()}
+    return {"plain_paths": paths.describe(), **_look_at_data(task)}
+
+
+def _look_at_data(task: TaskSet) -> dict[str, Any]:
+    """What was chosen of a data set, `data` in meta.json; on stderr with an example."""
+    chosen = getattr(task, "chosen", None)
+    if not chosen:
+        return {}
+    for name, value in chosen.items():
+        if name != "examples":
+            print(f"rlnotes: data: {name}: {value}", file=sys.stderr)
+    for one in chosen["examples"]:
+        print(f"rlnotes: data: example: {one!r:.400}", file=sys.stderr)
+    return {"data": chosen}
+
+
+def say_constant_rewards(batch: Batch, config: Config, policy: Policy) -> None:
+    """Warn of rewards that are the same for every completion of the first step."""
+    for name, column in zip(config.reward_funcs, batch.rewards.T, strict=True):
+        values = column[~column.isnan()]
+        if len(values) < _FEWEST or not bool((values == values[0]).all()):
+            continue
+        said = f"{name} is {float(values[0]):g} for all {len(values)} completions of"
+        said += " the first step: it teaches nothing while that is so. "
+        warnings.warn(said + _why(name, batch, policy), stacklevel=2)
+
+
+def _why(name: str, batch: Batch, policy: Policy) -> str:
+    prompt = batch.rollouts.tasks[0].prompt
+    if name == "format_reward" and not isinstance(prompt, str):
+        written = policy.tokenizer.apply_chat_template(
+            prompt, add_generation_prompt=True, tokenize=False
+        )
+        if str(written).rstrip().endswith("<think>"):
+            return (
+                "The chat template already writes <think>, so no completion opens it"
+                " and none has the whole format: leave the reward out, or take a"
+                " template without <think>."
+            )
+    if name == "accuracy_reward":
+        return (
+            "Look at the samples: no answer where the task looks for it, or a task that"
+            " is too hard or too easy for this policy."
+        )
+    return "Look at the samples: none, or all, have what it asks for."

@@ -53,7 +53,7 @@ from rlnotes.training.chosen_rewards import (
 )
 from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
-from rlnotes.training.first_look import look_at
+from rlnotes.training.first_look import look_at, say_constant_rewards
 from rlnotes.training.learner import Learner
 from rlnotes.training.updates import update
 
@@ -221,6 +221,8 @@ def take_step(
     rolled = time.perf_counter()
     with naming_what_to_lower(config, "updating", *UPDATING):
         batch = prepare(learner, rollouts, rewards)
+        if step == 1:
+            say_constant_rewards(batch, config, learner.policy)
         stats = update(learner, batch, step)
     return batch, {
         **summarize(learner, batch, task, stats, costs),
