@@ -134,8 +134,8 @@ MUTANTS = (
     ),
     (
         BATCHES,
-        "    if config.whiten_advantages:\n        advantages = whiten(advantages, mask)\n",
-        "    if config.whiten_advantages:\n        advantages = whiten(advantages, mask)\n"
+        "advantages = whiten(advantages, mask)\n",
+        "advantages = whiten(advantages, mask)\n"
         "        returns = advantages + batch.old_values\n",
         BY_HAND,
     ),
