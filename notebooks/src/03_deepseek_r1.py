@@ -50,7 +50,8 @@ import rlnotes as rl
 from rlnotes.analysis import figures, statistics
 from rlnotes.machine.rates import bfloat16_pays
 from rlnotes.supervised import curation
-from rlnotes.tasks.base import Task, last_number
+from rlnotes.tasks.base import Task
+from rlnotes.tasks.numbers import read_number, same_number
 from rlnotes.tasks.search_language import ANSWER, WAIT
 from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
@@ -93,10 +94,11 @@ def format_rule(text):
 
 # %%
 def accuracy_rule(text, answer):
-    """1 if the only answer block holds the answer's number."""
-    blocks = re.findall(r"<answer>([^<]*)</answer>", text)
-    number = last_number(blocks[0]) if len(blocks) == 1 else None
-    return float(number is not None and number == last_number(answer))
+    """1 if the only answer block outside the thought is the answer's number."""
+    said = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
+    blocks = re.findall(r"<answer>(.*?)</answer>", said, re.DOTALL)
+    number = read_number(blocks[0]) if len(blocks) == 1 else None
+    return float(same_number(number, read_number(answer)))
 
 
 # %% [markdown]
@@ -140,14 +142,13 @@ print(table.drop(columns="completion").astype(int, errors="ignore").to_string())
 #
 # * *No tags* and *outside the block*: right, and unpaid. A number that no block holds has no owner.
 # * *Two answers*: a policy that may answer twice is paid for guessing; so neither counts.
-# * *Upper case, nested, unclosed*: every tag counts once and in order. *Nested* and *empty
-#   thinking* keep their accuracy (there is one answer block) and lose the format.
-# * *Code* and *a sum*: read as text. The last number of `5 + 7` is 7; nothing computes 12.
+# * *Upper case, nested, unclosed*: every tag counts once and in order. *Nested* has its answer
+#   inside the thought, where none is given; *empty thinking* loses the format alone.
+# * *Code* and *a sum*: read as text. `5 + 7` is no number, and nothing computes 12.
 # * *Arabic digits* are digits (Unicode decimal), so this is a right answer.
 # * *Wrong thinking* gets full pay: **neither rule reads the thinking**. That freedom is what
 #   R1-Zero is about, and the hole through which its readability will leave.
-# * *A hedge* is paid because the last number counts. A hole of ours that guessing alone does not
-#   widen: only one number of the list is the last.
+# * *A hedge* is unpaid because the answer is the whole of its block: `11 or 12` is no number.
 
 # %% [markdown]
 # ### What the sum does to a group
