@@ -16,7 +16,7 @@ from rlnotes.teaching.answers import Hints
 
 EXERCISES: dict[str, Callable[[], Hints]] = {
     name.replace("_", "-"): hints
-    for notebook in ("map", "ppo", "grpo", "r1", "aha", "dapo", "gdpo")
+    for notebook in ("step", "map", "ppo", "grpo", "r1", "aha", "dapo", "gdpo")
     for name, hints in vars(import_module(f"rlnotes.teaching.{notebook}_hints")).items()
     if name.startswith(f"{notebook}_")
 }

@@ -135,7 +135,8 @@ def _key(cell: Any) -> tuple[str, str, list[str]]:
 def _clean(output: Any) -> Any:
     """One output with plain text free of paths, and without a live widget."""
     if "data" in output:
-        output.data.pop(_WIDGET, None)
+        if _WIDGET in output.data:  # nor its repr, which says nothing to a reader
+            output.data.clear()
         output.metadata = {}
         for kind, text in output.data.items():
             if kind.startswith("text/") or kind == "image/svg+xml":

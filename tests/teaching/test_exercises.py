@@ -117,6 +117,15 @@ def unequal_rewards(rewards, num_generations):
 @pytest.mark.parametrize(
     ("name", "wrong", "hint"),
     [
+        ("step-1", lambda pi, r: pi * r, "above J"),
+        ("step-2", 10.0, "a constant is a baseline"),
+        ("step-3", [0.25, 0.75, 2.5], "new over old, not"),
+        ("step-4", 2.6458, "divides by G − 1"),
+        (
+            "step-5",
+            lambda logits, ids: logits.gather(2, ids[..., None])[..., 0],
+            "log_",
+        ),
         ("grpo-1", unbiased, "k=2, G=4"),
         ("grpo-2", lambda r, g: r - r.view(-1, g).mean(1).repeat_interleave(g), "0, 1"),
         ("grpo-2", one_mean_for_all, "each needs its own mean"),

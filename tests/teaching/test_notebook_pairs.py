@@ -142,7 +142,8 @@ def test_a_notebook_without_source_is_found(pair, capsys):
 
 
 def test_clean_drops_widgets_and_keeps_figures():
-    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
+    widget = view | {"text/plain": "interactive(children=(Checkbox(value=True),))"}
     outputs = [
         nbformat.v4.new_output("display_data", data=widget),
         nbformat.v4.new_output("display_data", data={"image/png": "aGk="}),
