@@ -127,7 +127,6 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "plot_surrogate",
         "plot_group",
         "plot_run",
-        "plot_runs",
         "plot_bands",
         "plot_before_after",
         "samples_table",

@@ -8,9 +8,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from rlnotes.analysis.figures import ALGORITHM_COLORS, use_style
+from rlnotes.analysis.figures import ALGORITHM_COLORS, ALGORITHM_DASHES, use_style
 from rlnotes.analysis.intervals import stratified_bootstrap
-from rlnotes.analysis.statistics import at_equal, metric_bands, paired_difference
+from rlnotes.analysis.statistics import (
+    at_equal,
+    is_share,
+    metric_bands,
+    paired_difference,
+)
 from rlnotes.records.reading import load_run, load_runs
 from rlnotes.records.run_folders import find_runs
 from rlnotes.reflection.report import reflect
@@ -42,13 +47,14 @@ def main() -> None:
         for name, color in ALGORITHM_COLORS.items():
             band = bands[bands["algorithm"] == name]
             x = band["step"] / 1000
-            panel.plot(x, band["estimate"], color=color, label=name)
+            dash = ALGORITHM_DASHES[name]
+            panel.plot(x, band["estimate"], color=color, ls=dash, label=name)
             panel.fill_between(x, band["low"], band["high"], color=color, alpha=0.15)
         panel.set(xlabel="completions sampled (thousands)", title=title)
         panel.set_ylim(bottom=0)
     seeds = runs.groupby("algorithm")["seed"].nunique().min()
     axes[0].legend(title=f"{seeds} seeds each", fontsize=8)
-    figure.savefig(ROOT / "docs" / "figures" / "algorithms.png", dpi=110)
+    figure.savefig(ROOT / "docs" / "figures" / "algorithms.png")
 
 
 def search_runs() -> pd.DataFrame:
@@ -68,8 +74,8 @@ def search_rows() -> list[str]:
         seconds = [f.meta["seconds"] for f in folders if f.config["algorithm"] == name]
         cells = [
             NAMES.get(name, name.upper()),
-            str(stratified_bootstrap(last[KEY])),
-            str(stratified_bootstrap(same[KEY])),
+            _interval(last, KEY),
+            _interval(same, KEY),
             f"{last[KEY].min():.2f}",
             _spread(last["eval/mean_length"], digits=0),
             _spread(last["eval/search/waits"], digits=1),
@@ -86,9 +92,7 @@ def pipeline_rows() -> list[str]:
     for stage, group in _stages("r1_pipeline").groupby("stage", sort=False):
         spread = group["search"].nunique() > 1  # the base is one for all seeds
         cells = [
-            str(stratified_bootstrap(group[key]))
-            if spread
-            else f"{group[key].iloc[0]:.2f}"
+            _interval(group, key) if spread else f"{group[key].iloc[0]:.2f}"
             for key in ("search", "search-easy", "search-hard", "english")
         ]
         lengths = [_spread(group[key], digits=1) for key in ("mean_length", "waits")]
@@ -105,7 +109,7 @@ def distillation_rows() -> list[str]:
         runs = load_runs(ROOT / "data" / "runs" / f"grpo_search_{student}_seed*")
         trained = runs[runs["step"] == runs["step"].max()]
         cells = [answers[student, "teacher"], answers[student, student], trained[KEY]]
-        shown = [str(stratified_bootstrap(values)) for values in cells]
+        shown = [str(stratified_bootstrap(values).within(0, 1)) for values in cells]
         rows.append("| " + " | ".join([f"`{student}`", *shown]) + " |")
     return rows
 
@@ -125,8 +129,7 @@ def aha_rows() -> list[str]:
     for step in (0, 20, 80):
         now = runs[runs["step"] == step]
         cells = [
-            str(stratified_bootstrap(now[key])) if step else f"{now[key].iloc[0]:.2f}"
-            for key in keys
+            _interval(now, key) if step else f"{now[key].iloc[0]:.2f}" for key in keys
         ]
         rows.append("| " + " | ".join([str(step), *cells]) + " |")
     return rows
@@ -195,6 +198,12 @@ def _stages(experiment: str) -> pd.DataFrame:
     """The stage tables of all seeds of an experiment."""
     paths = sorted((EXPERIMENTS / experiment).glob("seed*.csv"))
     return pd.concat(map(pd.read_csv, paths))
+
+
+def _interval(table: pd.DataFrame, key: str) -> str:
+    """Mean and 95 % interval over seeds, a share's within [0, 1]."""
+    found = stratified_bootstrap(table[key])
+    return str(found.within(0, 1) if is_share(key) else found)
 
 
 def _spread(values: pd.Series, digits: int = 2) -> str:

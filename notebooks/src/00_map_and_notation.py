@@ -46,7 +46,7 @@
 # | objective | which token gets likelier, and how far? | one number | `objectives`, `divergences` | `policy_loss`, `value_loss`, `kl_penalty` | [01](01_ppo.ipynb), [02](02_grpo.ipynb), [05](05_dapo.ipynb) |
 # | update | move the weights | $\theta$ | `updates`, `training` | `update`, `train` | [01](01_ppo.ipynb) |
 # | record | what happened? | a folder of CSV and YAML | `recording` | `RunRecorder`, `load_run` | [07](07_train.ipynb) |
-# | figure | what do we see? | a figure | `figures` | `plot_run`, `plot_runs` | all |
+# | figure | what do we see? | a figure | `figures` | `plot_run`, `plot_bands` | all |
 #
 # The algorithms differ in two steps only, advantages and objective. `rlnotes.training.config.ALGORITHMS`
 # writes each of them as the few fields in which it differs from the others.
@@ -62,6 +62,9 @@ from rlnotes.analysis.figures import (
     plot_surrogate,
     use_style,
 )
+from rlnotes.machine.provenance import project_folder
+from rlnotes.records.reading import load_runs
+from rlnotes.records.run_folders import find_runs
 from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
@@ -520,21 +523,43 @@ held_out = metrics["eval/sampled_accuracy"].dropna()
 print(
     f"held-out accuracy, sampled: before {held_out.iloc[0]:.2f}, after {held_out.iloc[-1]:.2f}"
 )
+greedy = metrics["eval/greedy_accuracy"].dropna()
+print(
+    f"held-out accuracy, greedy:  before {greedy.iloc[0]:.2f}, after {greedy.iloc[-1]:.2f}"
+)
+recorded = find_runs(
+    project_folder() / "data" / "runs" / "*_scratch-addition_tiny_seed*"
+)
+ends = load_runs(recorded).dropna(subset=["eval/greedy_accuracy"]).groupby("run")
+ends = ends["eval/greedy_accuracy"].agg(["first", "last"])
+print(
+    f"{len(ends)} recorded runs, greedy: before {ends['first'].min():.2f} in all,"
+    f" after {ends['last'].min():.2f} to {ends['last'].max():.2f}, mean {ends['last'].mean():.2f}"
+)
+
+# %% [markdown]
+# The two lines say different things. *Sampled* accuracy rises, and *greedy* accuracy does not: the base policy
+# answers every held-out sum right when it always takes its most probable token, and after RL it no longer does.
+# So the toy's held-out curve shows **sharpening**: RL makes likely what the base already knew, and it costs some of
+# the sums that it is not trained on. All our recorded runs of the toy show the same, whatever the algorithm. Where a
+# notebook shows the toy's held-out accuracy, read it in this light.
 
 # %% [markdown]
 # ## RECORD: how to read the metrics
 #
-# Every run writes these keys, the same as TRL's. The ranges are rules of thumb from runs of this
-# repository and from what users of TRL and verl report, not theorems; a curve that *jumps* says
-# more than a level.
+# The keys of a run. Those that TRL's trainer also writes carry TRL's name; the others are ours:
+# `mean_length_right` and `_wrong`, `eval/…`, `search/…`, `dynamic_sampling/…`, `loss/value`,
+# `num_completions`, `updates`. Some appear only where they apply: `kl` with a KL term, `loss/value` with
+# PPO, `search/…` in the search lab. The ranges are rules of thumb from runs of this repository and from
+# what users of TRL and verl report, not theorems; a curve that *jumps* says more than a level.
 #
 # | key | meaning | healthy | alarm |
 # | --- | --- | --- | --- |
 # | `reward` | mean weighted reward of the step's completions | rises, noisily | flat at 0 (format never matches, answers cut off); a sudden jump to the maximum (the reward is being gamed) |
 # | `rewards/<name>/mean`, `…/std` | one reward function alone | each rises | one rises while another falls: [06](06_gdpo.ipynb) |
 # | `reward_std` | std of the reward in a group, averaged | above 0 | near 0: no differences, no advantages |
-# | `frac_reward_zero_std` | share of groups with equal rewards | below one half | near 1: nothing to learn from; harder or easier questions, or dynamic sampling ([05](05_dapo.ipynb)) |
-# | `loss` | value of the objective | near 0 with one update a batch | says little: advantages are centered, so it is about 0 whatever happens. Read `grad_norm` |
+# | `frac_reward_zero_std` | share of groups with equal rewards | climbs as the policy succeeds (0.6 and more in the run above); early in a run below one half | near 1 while the reward is low: nothing to learn from; other questions, or dynamic sampling ([05](05_dapo.ipynb)) |
+# | `loss` | the objective with its sign turned, since an optimizer minimizes | near 0 with one update a batch | says little: advantages are centered, so it is about 0 whatever happens. Read `grad_norm` |
 # | `grad_norm` | norm of the gradient before it is clipped | steady, same order | exactly 0: no signal; growing tenfold: step too large, ratio unbounded |
 # | `clip_ratio/low_mean`, `high_mean`, `region_mean` | share of tokens that the clip stops, below, above, either | 0 with one update a batch; a few percent with several | above about 0.2: policy moves too far on one batch |
 # | `entropy` | mean entropy of the next token, nats | falls slowly | collapses to 0 while the reward is still low; or rises with the length (babble) |
@@ -559,21 +584,21 @@ print(*sorted(key for key in metrics if key != "step"), sep="\n")
 # %% [markdown]
 # ## Where the deck mixes notations
 #
-# The slides copy each paper's own symbols. Three places (numbered as in our list of errata) make
+# The slides copy each paper's own symbols. Three places (numbered as in the [errata](../docs/errata.md)) make
 # two different things look the same:
 #
-# * **Erratum 2, slide "PPO".** It says
+# * **[Erratum 2](../docs/errata.md#erratum-2), slide "PPO".** It says
 #   $\hat A_t^{\text{GAE}} = \sum_{l=0}^\infty (\gamma\lambda)^l\,\delta_{t+l}$ with
 #   $\delta_l = R_l + \gamma V(s_{l+1}) - V(s_l)$. The letter $l$ counts steps *ahead of t* in the
 #   first formula and names a *position* in the second, and the reward is a capital $R$, which
 #   elsewhere in the deck is the reward of a whole completion. Right:
 #   $\delta_t = r_t + \gamma V(s_{t+1}) - V(s_t)$ (PPO Eq 12). The slip comes from DAPO's Eq 3.
-# * **Erratum 3, slide "GRPO".** It says
+# * **[Erratum 3](../docs/errata.md#erratum-3), slide "GRPO".** It says
 #   $\hat A_{i,t} = \frac{r_i - \operatorname{mean}(\{R_i\})}{\operatorname{std}(\{R_i\})}$, while
 #   $r_{i,t}(\theta)$ on the same slide is the *ratio*. Both $r_i$ and $R_i$ mean the reward of
 #   completion $i$; DAPO's Eq 4 has the mixture, its Eq 9 and the deck's DAPO slide have $R_i$
 #   throughout. We write $r_i$ for the reward and $\rho_{i,t}$ for the ratio, always.
-# * **Erratum 27, slide "GDPO".** $A^{(i,j)}$ counts *questions* by $i$ and completions by $j$; on
+# * **[Erratum 27](../docs/errata.md#erratum-27), slide "GDPO".** $A^{(i,j)}$ counts *questions* by $i$ and completions by $j$; on
 #   the DAPO slides $i$ is the completion. And $A^{(i,j)}$ is one number for a completion, which is
 #   then given to each of its tokens. Our rows $1 \dots N$ are GDPO's pairs $(i, j)$ in reading order:
 #   row $= (i - 1)\,G + j$.
@@ -592,7 +617,7 @@ assert rows[1].tolist() == [4, 5, 6, 7]
 #   `completions/clipped_ratio` climbs.
 # * **Groups are not consecutive.** A shuffled batch gives every row the baseline of other questions;
 #   `reward_std` is then large even on questions that are always answered right.
-# * **"The loss is 0, so nothing is learnt."** With one update a batch the ratio is 1 and the advantages
+# * **"The loss is 0, so nothing is learned."** With one update a batch the ratio is 1 and the advantages
 #   add up to 0. Look at `grad_norm`.
 # * **Two numbers of two papers are compared** that divide by different things: check `loss_type`,
 #   `scale_rewards`, the std (biased or not) and its ε before you compare a `loss` or a learning rate.

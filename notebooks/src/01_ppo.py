@@ -51,7 +51,7 @@ print(f"torch {torch.__version__.split('+')[0]}")
 # %% [markdown]
 # ## What the slide calls actor and critic
 #
-# **Erratum 1.** The slide "PPO: Proximal Policy Optimization" puts the heading *Actor* over
+# **[Erratum 1](../docs/errata.md#erratum-1).** The slide "PPO: Proximal Policy Optimization" puts the heading *Actor* over
 # $\mathcal J_\text{PPO}(\theta)$ and the heading *Critic* over $\hat A_t^{\text{GAE}(\gamma,\lambda)}$.
 # The actor is the policy $\pi_\theta$, and the formula under its name is what it maximizes. But GAE is
 # not the critic: the critic is a second network, $V_\phi(s_t)$, which predicts the reward still to
@@ -131,9 +131,9 @@ figure = plot_surrogate(epsilon=0.2)
 #
 # $$\delta_t = r_t + \gamma\,V(s_{t+1}) - V(s_t), \qquad V = 0 \text{ after the last token}$$
 #
-# **Erratum 2.** The slide writes $\delta_l = R_l + \gamma V(s_{l+1}) - V(s_l)$ next to
+# **[Erratum 2](../docs/errata.md#erratum-2).** The slide writes $\delta_l = R_l + \gamma V(s_{l+1}) - V(s_l)$ next to
 # $\sum_l (\gamma\lambda)^l \delta_{t+l}$: one letter for a *position* and for the distance from $t$. And
-# $R_l$ is a reward of one step, mostly 0, not the reward $R$ of the completion. The second PPO slide
+# $R_l$ is a reward of one step, mostly 0, not the reward of the completion. The second PPO slide
 # drops $\delta$ altogether. We write $k$ for the distance. For language models the sum also does not run to $\infty$: it ends at
 # $|o|$.
 
@@ -317,8 +317,8 @@ print("no mask ", gae_backward(r[0], v[0], 1.0, 0.95)[:3])
 # %% [markdown]
 # ### Whitening
 #
-# Practice, not paper: PPO's codebases shift and scale the advantages of a batch to mean 0 and variance
-# 1. The statistics are over *tokens*, so long completions have more say: in the worked group 17 of 27
+# Practice, not paper: PPO's codebases shift and scale the advantages of a batch to mean 0 and unit variance.
+# The statistics are over *tokens*, so long completions have more say: in the worked group 17 of 27
 # tokens belong to wrong answers.
 #
 # $$\hat A \leftarrow \frac{\hat A - \operatorname{mean}}{\sqrt{\operatorname{var} + 10^{-8}}}$$
@@ -337,11 +337,11 @@ print(table.round(2).to_string())
 # %% [markdown]
 # ## OBJECTIVE: the value loss
 #
-# The critic learns by least squares towards $R_t = \hat A_t + V(s_t)$ (PPO Eq 9, with a factor ½). The
+# The critic learns by least squares towards $R_t = \hat A_t + V(s_t)$, the *return* of a token (PPO Eq 9, with a factor ½). The
 # clip of the *value* is practice: whoever wrote it wanted the critic, too, to stay near its old self.
 #
-# $$L^V = \tfrac12 \operatorname{mean}_t \max\big((V - R)^2,\ (\operatorname{clip}(V, V_\text{old} - c,
-# V_\text{old} + c) - R)^2\big)$$
+# $$L^V = \tfrac12 \operatorname{mean}_t \max\big((V - R_t)^2,\ (\operatorname{clip}(V, V_\text{old} - c,
+# V_\text{old} + c) - R_t)^2\big)$$
 
 
 # %%
@@ -361,9 +361,9 @@ plain = rl.value_loss(new_values, values, returns, mask, cliprange_value=None)
 torch.testing.assert_close(wide, plain)  # c → ∞
 
 # %% [markdown]
-# Loss and slope for one token with $V_\text{old} = 0.5$, target $R = 1$ and $c = 0.2$. Towards the target
+# Loss and slope for one token with $V_\text{old} = 0.5$, target $R_t = 1$ and $c = 0.2$. Towards the target
 # the slope vanishes as soon as $V$ has moved by $c$: enough for this batch. Away from the target nothing
-# is clipped. It is the policy's clip again, with "towards $R$" for "along $\hat A$".
+# is clipped. It is the policy's clip again, with "towards $R_t$" for "along $\hat A$".
 
 # %%
 v = torch.linspace(0, 1.2, 601, requires_grad=True)
@@ -387,7 +387,9 @@ for axes, name in zip(panels, ("value loss", "slope"), strict=True):
 # RLHF keeps the policy near a frozen reference by *paying* for it (InstructGPT Eq 2), token by token,
 # with $k_1 = \log\pi_\text{old} - \log\pi_\text{ref}$ of the sampled token:
 #
-# $$r_t = R \cdot \mathbb 1[t = T-1] - \beta\,k_{1,t}$$
+# $$r_t = r \cdot \mathbf 1\{t = T-1\} - \beta\,k_{1,t}$$
+#
+# where $r$ is the reward of the completion and tokens count from 0.
 #
 # The KL goes through GAE like any reward and no gradient flows through it. GRPO moves it into the loss
 # instead, which is another estimator with another gradient: [02](02_grpo.ipynb).
@@ -510,7 +512,7 @@ print(
 )
 
 # %% [markdown]
-# After 24 steps the critic has learnt *how often* the policy is right, and hardly *which* answer is: its two
+# After 24 steps the critic has learned *how often* the policy is right, and hardly *which* answer is: its two
 # lines lie together. Its target moves while it learns, too. How long would it take? We freeze the policy
 # and fit a critic to it alone, by the value loss, with all that $\gamma = \lambda = 1$ leaves of GAE: each
 # token's return is the reward.
@@ -557,8 +559,9 @@ for axes, (title, (right, wrong)) in zip(panels, cases.items(), strict=True):
 # %% [markdown]
 # With a still target and 160 updates, more than our whole PPO run makes, the lines part at the answer. To
 # judge an answer the critic must learn to add, from one number a completion. For a chain of thought of
-# thousands of tokens it must judge half-finished reasoning that may still turn round. That is the deck's
-# point on the second PPO slide, and the reason for [02](02_grpo.ipynb).
+# thousands of tokens it must judge half-finished reasoning that may still turn round: R1's argument against a critic
+# (v2, Appendix A.3), and a reason for [02](02_grpo.ipynb). The second PPO slide has another one: "High resource
+# demands of maintaining a separate value function (Critic)". What that costs, we measure below.
 #
 # ### Bias and variance of λ, measured
 #
@@ -617,9 +620,9 @@ for axes, (name, values) in zip(panels, known.items(), strict=True):
     axes.set(title=name, xlabel="λ", ylabel="of the first advantage", ylim=(0, None))
     axes.legend(fontsize=8)
 # %% [markdown]
-# Noise falls with $\lambda$ under either critic. The price is the bias: with $V = 0$ it is large, since a
-# small $\lambda$ then simply does not hear the reward; with a critic that has learnt something it is
-# smaller. $\lambda < 1$ pays where the critic is good, and hurts where it is not.
+# Noise grows with $\lambda$ under either critic, and the bias shrinks. With $V = 0$ the bias of a small
+# $\lambda$ is large, since it then simply does not hear the reward; with a critic that has learned something
+# it is smaller. $\lambda < 1$ pays where the critic is good, and hurts where it is not.
 #
 # ## What the critic costs
 #
@@ -698,13 +701,13 @@ lab = rl.load_runs(rl.project_folder() / "data" / "runs" / "*_search_search-base
 lab = lab[lab["algorithm"].isin(["ppo", "grpo"])]
 keys = ["eval/sampled_accuracy", "eval/mean_length"]
 _ = rl.plot_bands(lab, keys, columns=2)
-finals = rl.final_scores(lab, keys[0], last=2)
+finals = rl.final_scores(lab, keys[0], last=1)
 print("held-out accuracy", rl.paired_difference(finals, keys[0], "ppo", "grpo"))
 lab.groupby("algorithm")[["step_time", "step_time/rollout"]].mean().round(2)
 
 # %% [markdown]
 # Held out, both rise from 0.27 to about 0.9 by step 80, and the interval of the difference holds zero: five
-# seeds **do not show a difference** in what is learnt. The price is certain: PPO's step takes nearly twice as long
+# seeds **do not show a difference** in what is learned. The price is certain: PPO's step takes nearly twice as long
 # (a critic's forward before the updates, its forward and backward in each of them), with the same sampling.
 #
 # ## Several updates per batch: when the clip binds

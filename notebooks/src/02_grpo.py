@@ -26,7 +26,7 @@
 # **Time:** under a minute on one core. **Papers:** DeepSeekMath (GRPO), arXiv
 # 2402.03300; Dr. GRPO, 2503.20783; DeepSeek-R1, 2501.12948.
 # **Builds on** [00 Map and notation](00_map_and_notation.ipynb) (the worked group) and
-# [01 PPO](01_ppo.ipynb) (ratio and clip).
+# [01 PPO](01_ppo.ipynb) (ratio and clip). **Next:** [03 DeepSeek-R1](03_deepseek_r1.ipynb).
 
 # %% [markdown]
 # ## Set-up
@@ -50,7 +50,7 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
-from rlnotes.analysis.figures import ALGORITHM_COLORS, plot_runs, use_style
+from rlnotes.analysis.figures import ALGORITHM_COLORS, use_style
 from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
@@ -70,7 +70,7 @@ print("torch", torch.__version__.split("+")[0])
 # $$\text{No Critic, instead}\quad
 # \hat{A}_{i,t} = \frac{r_i - \text{mean}(\{R_i\}_{i=1}^G)}{\text{std}(\{R_i\}_{i=1}^G)}$$
 #
-# **Erratum 3.** $r_i$ and $R_i$ are the same rewards, and on the same slide
+# **[Erratum 3](../docs/errata.md#erratum-3).** $r_i$ and $R_i$ are the same rewards, and on the same slide
 # $r_{i,t}(\theta)$ is the probability ratio, something else altogether. The mixture comes from
 # Eq 4 of the DAPO paper; its Eq 9, and the deck's own DAPO slide, have $R_i$ throughout.
 # We write $r_i$ for a reward and $\rho_{i,t}$ for the ratio:
@@ -140,7 +140,7 @@ table["leave one out"] = rl.leave_one_out_advantages(group.rewards, 4)
 print(table.round(3).to_string())
 
 # %% [markdown]
-# ### Erratum 4: a group without a spread
+# ### [Erratum 4](../docs/errata.md#erratum-4): a group without a spread
 #
 # The slide's formula has no $\varepsilon$ in the denominator, and neither have the
 # papers. When all completions are right, or all wrong, it is $0/0$. Frameworks add a
@@ -267,8 +267,8 @@ _ = right_axes.legend(loc="upper center", ncols=2, fontsize=8)
 # %% [markdown]
 # ## Leave one out
 #
-# The group mean contains the reward that it is compared with. RLOO (Ahmadian et al.,
-# 2024) leaves it out: $\hat{A}_i = r_i - \frac{1}{G-1}\sum_{j\ne i} r_j$. Both have one
+# The group mean contains the reward that it is compared with. RLOO
+# (Ahmadian et al., 2024) leaves it out: $\hat{A}_i = r_i - \frac{1}{G-1}\sum_{j\ne i} r_j$. Both have one
 # direction; the group mean is only shorter:
 #
 # $$r_i - \frac{1}{G-1}\sum_{j\ne i} r_j = \frac{G}{G-1}\,\big(r_i - \text{mean}(r)\big)$$
@@ -296,7 +296,7 @@ for baseline in ("mean", "leave_one_out"):
 # $$D_{\text{KL}}^{i,t} = \frac{\pi_{\text{ref}}}{\pi_\theta} -
 # \log\frac{\pi_{\text{ref}}}{\pi_\theta} - 1 \qquad\text{(Eq 4, the estimator k3)}$$
 #
-# **Erratum 5.** The slide shows this form under the name GRPO, without Eq 4 and without
+# **[Erratum 5](../docs/errata.md#erratum-5).** The slide shows this form under the name GRPO, without Eq 4 and without
 # a value of $\beta$ (0.04 in DeepSeekMath, 0.001 in R1, 0 in DAPO). R1's own paper prints a
 # *sequence-level* objective; we come to it below. Here we write Eq 3 out.
 
@@ -411,8 +411,12 @@ for i in range(4):
 # %% [markdown]
 # ## Why the loss prints 0 while the policy learns
 #
-# It is the question asked most often about GRPO trainers (TRL #3452 and #3857, verl
-# #791, open-r1 #239, R1-V #187). With one update per batch of rollouts the policy that
+# It is the question asked most often about GRPO trainers (TRL
+# [#3452](https://github.com/huggingface/trl/issues/3452) and
+# [#3857](https://github.com/huggingface/trl/issues/3857), verl
+# [#791](https://github.com/volcengine/verl/issues/791), open-r1
+# [#239](https://github.com/huggingface/open-r1/issues/239), R1-V
+# [#187](https://github.com/StarsfieldAI/R1-V/issues/187)). With one update per batch of rollouts the policy that
 # is updated is the one that sampled: every ratio is 1, each completion's mean is its
 # advantage, and the advantages of a group sum to 0. The value is 0. The derivative is
 # not.
@@ -510,8 +514,8 @@ for estimator in (rl.kl_k1, rl.kl_k2, rl.kl_k3):
 # forgets that the sampling distribution depends on $\theta$ too. The true gradient,
 # from samples of $\pi_\theta$, is $\mathbb{E}[-d\,\nabla\log\pi_\theta]$. The
 # derivative of each estimator by $\log\pi_\theta$ shows at once what will happen:
-# $k_1\to 1$, $k_2\to -d$, $k_3\to 1-e^d$. A constant 1 has expectation zero. Only $k_2$
-# is right.
+# $k_1\to 1$, $k_2\to -d$, $k_3\to 1-e^d$. For $k_1$ that gives
+# $\mathbb{E}[1\cdot\nabla\log\pi_\theta] = 0$: its gradient is zero in the mean. Only $k_2$ is right.
 #
 # The library's `kl_penalty(…, gradient=…)` keeps the value and repairs the derivative:
 # `"k2"` borrows $k_2$'s, `"importance"` multiplies the estimator by the ratio.
@@ -871,10 +875,10 @@ runs = pd.concat(
 
 # %%
 pair_of_runs = runs[runs["algorithm"].isin(["grpo", "dr_grpo"])]
-_ = plot_runs(pair_of_runs, ["reward", "length, right", "length, wrong"], smooth=3)
+_ = rl.plot_bands(pair_of_runs, ["reward", "length, right", "length, wrong"], smooth=3)
 
 # %% [markdown]
-# The bands are the range over the seeds: a curve of one seed would have told any story
+# The bands are 95 % intervals over the seeds: a curve of one seed would have told any story
 # about lengths. We average the second half of each run and subtract seed by seed, since
 # both algorithms saw the same questions. The column to watch was fixed by the toy above:
 # *wrong − right*, which the length bias should widen.
@@ -929,17 +933,19 @@ lengths = ["completions/mean_length_right", "completions/mean_length_wrong"]
 _ = rl.plot_bands(
     lab.dropna(subset=["eval/sampled_accuracy"]), ["eval/sampled_accuracy"]
 )
-_ = plot_runs(lab[lab["step"] > 0], lengths, columns=2, smooth=5)
-for key, last in {"eval/sampled_accuracy": 2, lengths[0]: 20, lengths[1]: 20}.items():
+_ = rl.plot_bands(lab[lab["step"] > 0], lengths, columns=2, smooth=5)
+for key, last in {"eval/sampled_accuracy": 1, lengths[0]: 20, lengths[1]: 20}.items():
     finals = rl.final_scores(lab, key, last=last)
     print(f"{key:32}", rl.paired_difference(finals, key, "dr_grpo", "grpo"))
+norms = lab.groupby("algorithm")["grad_norm"].mean()
+print(f"mean grad_norm, GRPO over Dr. GRPO: {norms['grpo'] / norms['dr_grpo']:.1f}")
 
 # %% [markdown]
 # Not what the length bias predicts, again: **wrong answers are not longer under GRPO** by more than the seeds
-# vary (Dr. GRPO's are 3 tokens shorter, interval −9 to +2). What does differ is that Dr. GRPO is behind at
+# vary (Dr. GRPO's are 3 tokens shorter, interval −9 to +2.5). What does differ is that Dr. GRPO is behind at
 # step 80: no interval excludes zero for the accuracy, but it is lower in all five seeds, and one of them
 # fell from 0.76 to 0.41 between steps 30 and 50 and came back to 0.64. We have not found out why. Its gradient
-# is four times smaller (`grad_norm`), but AdamW mostly undoes a constant factor. One learning rate for both is
+# is four times smaller (`grad_norm`, the last line of the output), but AdamW mostly undoes a constant factor. One learning rate for both is
 # no fair contest; a tuned one is an experiment to do.
 
 # %% [markdown]
@@ -951,8 +957,8 @@ for key, last in {"eval/sampled_accuracy": 2, lengths[0]: 20, lengths[1]: 20}.it
 
 # %%
 kl_runs = runs[runs["algorithm"] != "dr_grpo"]
-colors = ALGORITHM_COLORS | {"β = 0.04": "#CC79A7", "β = 1": "#882255"}
-_ = plot_runs(kl_runs, ["kl", "reward"], smooth=3, colors=colors)
+colors = ALGORITHM_COLORS | {"β = 0.04": "#E69F00", "β = 1": "#882255"}
+_ = rl.plot_bands(kl_runs, ["kl", "reward"], smooth=3, colors=colors)
 for name in ("β = 0.04", "β = 1"):
     print(f"{name} less β = 0")
     print(compare(name, "grpo", ["kl", "reward", "held_out"]))
@@ -960,7 +966,7 @@ for name in ("β = 0.04", "β = 1"):
 # %% [markdown]
 # $\beta=1$ holds the policy close in every seed, and pays for it in reward: the pull
 # stops the learning along with the drift. DeepSeekMath's $\beta=0.04$ does the same on
-# a small scale: a lower KL in most seeds, and no loss of reward that these seeds could
+# a small scale: a lower KL in every seed, and no loss of reward that these seeds could
 # tell from noise. The arithmetic says so beforehand: its slope is $\beta\,(1-e^d)$, at $|d|=0.5$ some 0.02, beside
 # advantages near 1. It takes hold where the policy has gone far, and adds up over
 # thousands of updates.
@@ -1119,5 +1125,4 @@ check_exercise("grpo-5", stopped_by_clip)
 # * Ahmadian et al., 2024, *Back to Basics*, arXiv 2402.14740: RLOO.
 # * Schulman, 2020, *Approximating KL divergence*, joschu.net/blog/kl-approx.html.
 #
-# Next: [05 DAPO](05_dapo.ipynb), which drops the KL term and the mean per completion
-# too.
+# Next: [03 DeepSeek-R1](03_deepseek_r1.ipynb), where GRPO's reward is two rules.

@@ -24,8 +24,8 @@
 #
 # **Time:** under a minute on one core. **Papers:** DeepSeek-R1, arXiv 2501.12948 (v1 and v2); Dr. GRPO,
 # 2503.20783; Gandhi et al., 2503.01307; oat-zero's blog post.
-# **Builds on** [02 GRPO](02_grpo.ipynb), [03 DeepSeek-R1](03_deepseek_r1.ipynb) (R1-Zero in the lab) and
-# [08 Compare runs](08_compare_runs.ipynb) (intervals over seeds).
+# **Builds on** [02 GRPO](02_grpo.ipynb) and [03 DeepSeek-R1](03_deepseek_r1.ipynb) (R1-Zero in the lab). **Next:**
+# [05 DAPO](05_dapo.ipynb).
 
 # %% [markdown]
 # ## Set-up
@@ -42,10 +42,11 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
+from rlnotes.analysis.figures import ALGORITHM_COLORS
 from rlnotes.reflection.benefit import right_before_reflection
 from rlnotes.reflection.lab import first_try_solves
 from rlnotes.reflection.scores import read_labels, score_labels
-from rlnotes.tasks.search_traces import parts_of
+from rlnotes.tasks.search_traces import analyze, parts_of
 from rlnotes.teaching.exercises import check_exercise
 
 rl.use_style()
@@ -65,13 +66,13 @@ BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"
 #
 # > *"wait" depicts the self-correction of model*
 #
-# * **Erratum 8.** The first figure lost its axes: average length, 0 to 12,000 tokens, over 0 to 8,400 steps.
+# * **[Erratum 8](../docs/errata.md#erratum-8).** The first figure lost its axes: average length, 0 to 12,000 tokens, over 0 to 8,400 steps.
 #   The example is abridged: neither the mistake nor the final answer is on the slide.
-# * **Erratum 9.** The third sentence is the slide's own. What the paper (v2, Appendix C.2, Figure 9) reports is
+# * **[Erratum 9](../docs/errata.md#erratum-9).** The third sentence is the slide's own. What the paper (v2, Appendix C.2, Figure 9) reports is
 #   that ten words become five to seven times as frequent, and that `wait` is rare at first and frequent late.
 #   It does not say that a `wait` corrects anything. The slide drops the axes, the word list and the factor,
 #   and that the length limit was doubled at step 8,200, where its own figure jumps.
-# * **Erratum 10.** Figure 3 is v1's numbering and Figure 9 is v2's; they stand on neighboring slides.
+# * **[Erratum 10](../docs/errata.md#erratum-10).** Figure 3 is v1's numbering and Figure 9 is v2's; they stand on neighboring slides.
 
 # %% [markdown]
 # ### The example, read as three layers
@@ -198,11 +199,12 @@ left.set(
     xlabel="step", ylabel="tokens", title="R1-Zero: response length (v1, Figure 3)"
 )
 factors = {"length": growth, "words × 5": 5, "words × 7": 7}
-factors |= {"5 / 17 per token": 5 / growth, "7 / 17 per token": 7 / growth}
+factors |= {"words × 5, per token": 5 / growth, "words × 7, per token": 7 / growth}
+colors = [BLUE] * 3 + [ORANGE] * 2  # bars begin at 1, no change
 bars = right.barh(
-    list(factors), list(factors.values()), color=[BLUE] * 3 + [ORANGE] * 2
+    list(factors), [factor - 1 for factor in factors.values()], left=1, color=colors
 )
-right.bar_label(bars, fmt="× %.2g", fontsize=8)
+right.bar_label(bars, [f"× {factor:.2g}" for factor in factors.values()], fontsize=8)
 right.axvline(1, color="black", lw=0.8)
 right.set(xscale="log", xlim=(0.2, 60), title="end over start")
 right.invert_yaxis()
@@ -244,8 +246,8 @@ print(f"{len(seeds)} seeds, {total} responses")
 
 # %% [markdown]
 # Two helpers that the rest of the notebook uses: a band over seeds, and a table of
-# `estimate [95 % interval]` at chosen steps. Intervals are Student's t over the seeds
-# ([08](08_compare_runs.ipynb)).
+# `estimate [95 % interval]` at chosen steps. Intervals are Student's t over the seeds, cut to
+# [0, 1] where the number is a share ([08](08_compare_runs.ipynb)).
 
 
 # %%
@@ -304,7 +306,8 @@ for step in (20, 80):
 #
 # The length tells the same story: the policy first learns not to give up, later to guess better
 # ([08](08_compare_runs.ipynb) has the tries). The end of the curve is more accurate *and* shorter. (Step 0 has no
-# interval: it is one policy and one sample, the same for all seeds.)
+# interval: it is one policy and one sample, the same for all seeds. Its 0.29 is of 512 responses;
+# [03](03_deepseek_r1.ipynb) finds 0.26 in 1,024 others.)
 
 # %% [markdown]
 # ### Which word? Which language?
@@ -352,7 +355,10 @@ for name in ("multiplication", "addition-r1"):
 # In the lab we need no judge. A response is a chain of tries, and each ends in a number, so what it did can be
 # calculated (`rl.lab_reflection`): a **hit** is a try whose result is the target, a **miss** one whose is not.
 #
-# * **verification**: some finished try has the right consequence (hit → `answer`, miss → `wait`), none the wrong.
+# * **knows a hit**: the share of hits that are answered, minus the share of misses that are answered. One number for
+#   all decisions: 1 for a policy that verifies, 0 for a blind one. A try that is cut off before its consequence counts for neither.
+# * **verification**, the usual count by *response*: some finished try has the right consequence (hit → `answer`,
+#   miss → `wait`), none the wrong.
 # * **backtracking**: a miss, `wait`, and then a try not made before.
 # * **superficial**: a `wait` that leads nowhere: after a hit, before a try already made, or before nothing.
 
@@ -372,8 +378,26 @@ for text in (
 # Each of the three says `wait` once. The first is what the slide means; the second tries the same again and
 # gives up; the third has the solution, says `wait`, and throws it away. Over training:
 
+
 # %%
-behavior = ["behavior/verification", "behavior/backtracking", "superficial"]
+def decisions(part):
+    """What follows hits and misses, over all tries of some responses."""
+    questions = map(rl.search_question, part["prompt"])
+    total = Counter()
+    for trace in map(analyze, part["completion"], questions):
+        total.update(vars(trace))
+    hits = total["hits_answered"] / total["hits"]
+    misses = total["give_ups"] / total["misses"]
+    return pd.Series(
+        {"hits answered": hits, "misses answered": misses, "knows a hit": hits - misses}
+    )
+
+
+texts = responses.groupby(["seed", "step"])[["prompt", "completion"]]
+words = words.merge(texts.apply(decisions).reset_index(), on=["seed", "step"])
+
+# %%
+behavior = ["knows a hit", "behavior/backtracking", "superficial"]
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.6))
 for axes, key in zip(panels, behavior, strict=True):
     band(axes, words, key)
@@ -381,7 +405,8 @@ for axes, key in zip(panels, behavior, strict=True):
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(at_steps(words, behavior, [0, 20, 80]).to_string())
+shown = [*behavior, "hits answered", "misses answered", "behavior/verification"]
+print(at_steps(words, shown, [0, 20, 80]).to_string())
 kinds = Counter()
 for row in responses[responses["step"] == 80].itertuples():
     kinds.update(
@@ -392,9 +417,30 @@ waits = {
 }
 print("step 80:", waits)
 
+
+# %%
+# NBVAL_CHECK_OUTPUT
+def verified(row):
+    seen = rl.lab_reflection(row["completion"], rl.search_question(row["prompt"]))
+    return seen.behaviors()["verification"]
+
+
+for step in (0, 20, 80):
+    part = responses[responses["step"] == step]
+    says, right = part.apply(verified, axis=1), part["accuracy"] == 1
+    print(
+        f"step {step:2}: verified {says.mean():.3f}, right {right.mean():.3f},"
+        f" agree {(says == right).mean():.3f}, verified and wrong {(says & ~right).mean():.3f}"
+    )
+
 # %% [markdown]
-# Verification goes from 0.29 to 0.95, because giving up after a miss was the "wrong consequence": the base knew what a miss
-# is and half of the time did not act on it. Backtracking doubles and then falls, as first tries get better. And
+# `knows a hit` doubles: hits were always answered, and giving up after a miss becomes rare. The base knew what a miss
+# is and half of the time did not act on it. The count by response (`behavior/verification`) would have told us 0.29 → 0.95,
+# and that number is not what it seems. Before training it *is* accuracy: an untrained response either answers a hit or
+# gives up on a miss, so "verified" and "right" agree in nearly every response. Later it also credits responses that are wrong
+# because they were cut off while they searched, at step 20 nearly one in five of all: none of their finished tries had the wrong consequence. Part of its
+# rise is accuracy measured again, part is truncation. (A `wait` can be superficial in two ways, after a hit and before a repeated try, so
+# the kinds add up to more than their total.) Backtracking doubles and then falls, as first tries get better. And
 # the share of superficial `wait` **rises**, from a quarter to more than a third. Nearly all of these go before a try
 # that the response has made already: guessing with replacement repeats itself more the longer it goes on.
 # So of the words of layer 1, at step 80, four in ten lead nowhere.
@@ -402,10 +448,10 @@ print("step 80:", waits)
 # %% [markdown]
 # ### How good are the detectors?
 #
-# 245 responses were labelled by reading, without sight of the detector: 185 of the lab and 60 of SmolLM2, asked to
+# 245 responses were labeled by reading, without sight of the detector: 185 of the lab and 60 of SmolLM2, asked to
 # plan, check or work backwards. The readers were two sessions of a language model and no people;
 # `data/labels/README.md` has their instructions and how often they agreed. Precision: of the detected, how many
-# are labelled so. Recall: of the labelled, how many are detected. Wilson's 95 % intervals.
+# are labeled so. Recall: of the labeled, how many are detected. Wilson's 95 % intervals.
 
 # %%
 labels = read_labels(data / "labels" / "reflection.jsonl")
@@ -638,8 +684,7 @@ by_seed = pair[(pair["step"] == 20) & (pair["policy"] == "search-control")]
 print("control, waits at step 20:", by_seed["eval/search/waits"].round(2).tolist())
 
 # %% [markdown]
-# `knows a hit` is the share of hits answered minus the share of misses not followed by `wait`: 1 for a policy that verifies, 0
-# for a blind one. Both bases start with 0.67 `wait` per response. A word count could not tell them apart.
+# `knows a hit` again, from the records of the runs: here a miss that was cut off before its consequence counts as answered, so the numbers lie a little lower. Both bases start with 0.67 `wait` per response. A word count could not tell them apart.
 #
 # * **On `search-base`** `wait` rises sixfold by step 20 and ends at 2.2; it verifies almost perfectly and solves 0.91.
 # * **On `search-control`** `wait` falls, to 0.16 at step 80, and `knows a hit` stays at or just below zero: RL does not
@@ -678,7 +723,7 @@ cases = [(policy, key) for policy in runs["policy"].unique() for key in lengths]
 figure, panels = plt.subplots(1, len(cases), figsize=(3.1 * len(cases), 2.7))
 for axes, (policy, key) in zip(panels, cases, strict=True):
     for name, chosen in smooth[smooth["policy"] == policy].groupby("algorithm"):
-        band(axes, chosen, key, name, BLUE if name == "grpo" else ORANGE)
+        band(axes, chosen, key, name, ALGORITHM_COLORS[name])
     axes.set_title(f"{policy}: {key.rpartition('_')[2]}")
 panels[0].set_ylabel("tokens, mean of 5 steps")
 _ = panels[0].legend(fontsize=8)
@@ -786,7 +831,7 @@ for key in ("search", "search-hard", "mean_length", "waits", "misses_retried"):
 #   `share`, and `completions/mean_length` beside them.
 # * **Ordinary words.** `but`, `however`, `check` and `error` are most of many a count: look at `word/<w>`.
 # * **Truncation.** `completions/clipped_ratio`: under a limit, a word at the end of a long response is never
-#   written, and raising the limit makes it appear.
+#   written, and raising the limit makes it appear. A response that was cut off counts as "verified" when nothing it finished was wrong.
 # * **Matching as if it were an experiment.** Who reflects has failed once already; see `matched difference`.
 # * **A detector nobody measured.** `python scripts/detector_scores.py`; then read the responses that it got wrong.
 

@@ -30,6 +30,7 @@
 # **Paper:** GDPO, Liu et al., 2026, arXiv 2601.05242.
 # **Builds on** [02 GRPO](02_grpo.ipynb) (the group as baseline) and
 # [05 DAPO](05_dapo.ipynb) (a second reward, the overlong punishment).
+# **Next:** [07 Train](07_train.ipynb).
 
 # %%
 import copy
@@ -43,7 +44,7 @@ import torch
 
 import rlnotes
 from rlnotes import conditioned_rewards, decoupled_advantages, group_relative_advantages
-from rlnotes.analysis.figures import plot_group, plot_runs, use_style
+from rlnotes.analysis.figures import plot_bands, plot_group, use_style
 from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
@@ -106,7 +107,7 @@ print("both better ", before_eq6(exact([[0, 0], [1, 1]]), 2).numpy())
 # ## Equal totals that are not equal
 #
 # Can GDPO tell completions with the *same* total apart? In a whole group of equal totals,
-# not with two rewards: there $r_2 = 1 - r_1$, and the two z-scores cancel. With three
+# not with two rewards: there $r_2 = c - r_1$ with $c$ the constant sum, and the two z-scores cancel. With three
 # rewards it can. Below, each completion earns exactly one point, so GRPO sees nothing. The
 # first reward is earned by two of four, the others by one of four: a rare point is worth more.
 
@@ -192,7 +193,7 @@ print(f"largest change under GRPO: {(grpo_cents - grpo_euros).abs().max():.2f}")
 # %% [markdown]
 # ## On the slide
 #
-# The deck's GDPO slide needs four remarks (rows 26 to 28 of our list of errata, and row 4):
+# The deck's GDPO slide needs four remarks (rows 26 to 28 and 4 of the [errata](../docs/errata.md)):
 #
 # * **26.** It writes $r_\text{sum}^{(i,j)} = r_1^{(i,j)} + \dots + r_n^{(i,j)}$ and, below,
 #   $r_\text{sum} = w_1 r_1 + \dots + w_n r_n$ under the same name: the second *replaces* the
@@ -344,31 +345,23 @@ print(by_size.T.to_string(), "\n")
 print(by_rewards.T.to_string())
 
 # %% [markdown]
-# The counts that we noted beside the paper's Figure 3 when reading it (its axis ends near
-# $G = 11$; beyond, they are an earlier enumeration) stand in the next cell. The first two rows
-# have a closed form in $G$: $1 + G(G-1)/2$ and $G(G+1)/2$. Without std and GDPO tie at two and
+# The first two rows have a closed form in $G$, $1 + G(G-1)/2$ and $G(G+1)/2$, which the next cell checks. The paper
+# draws the same counts in its Figure 3 without printing them, so a reader can compare only by eye. Without std and GDPO tie at two and
 # at three completions, then GDPO pulls away. The second axis stops where enumeration takes seconds.
 
 # %%
 size = by_size.index.to_numpy()
-gdpo_noted = [3, 6, 14, 26, 38, 59, 81, 109, 145, 186, 230, 288, 350, 419, 497]
-closed_form = [1 + size * (size - 1) // 2, size * (size + 1) // 2]
-noted_size = np.stack([*closed_form, gdpo_noted], 1)
-noted_rewards = [[7, 10, 14], [14, 20, 45], [23, 35, 127], [41, 56, 318], [56, 84, 722]]
-assert (by_size == noted_size).all(axis=None)
-assert (by_rewards == np.array(noted_rewards)).all(axis=None)
+closed_form = np.stack([1 + size * (size - 1) // 2, size * (size + 1) // 2], 1)
+assert (by_size.iloc[:, :2] == closed_form).all(axis=None)
 
 # %%
 colors = ["#0072B2", "#E69F00", "#009E73"]
 figure, panels = plt.subplots(1, 2, figsize=(8, 3))
-counts = ((by_size, noted_size), (by_rewards, noted_rewards))
-for axes, (enumerated, noted) in zip(panels, counts, strict=True):
-    enumerated.plot(ax=axes, color=colors, logy=True, legend=False)
-    dots = pd.DataFrame(noted, index=enumerated.index)
-    dots.plot(ax=axes, color=colors, style="o", ms=4, legend=False)
+for axes, counts in zip(panels, (by_size, by_rewards), strict=True):
+    counts.plot(ax=axes, color=colors, style="o-", ms=4, logy=True, legend=False)
 panels[0].set(xlabel="completions G (two rewards)", ylabel="distinct groups")
 panels[1].set(xlabel="rewards n (four completions)", xticks=by_rewards.index)
-panels[0].legend(by_size.columns, title="line: enumerated, dot: noted", fontsize=8)
+panels[0].legend(by_size.columns, fontsize=8)
 plt.show()
 
 # %% [markdown]
@@ -572,7 +565,7 @@ print(gain[gain < 0].to_string())
 print("AIME, GDPO − base:", (gdpo_row - base_row)["AIME"].round(1).tolist())
 
 # %%
-bars, colors = gain.unstack(0).loc[table3.columns], ["#CC79A7", "#009E73", "#56B4E9"]
+bars, colors = gain.unstack(0).loc[table3.columns], ["#999999", "#E69F00", "#56B4E9"]
 axes = bars.plot.bar(figsize=(7, 2.8), rot=0, width=0.8, color=colors)
 axes.axhline(0, color="black", lw=0.8)
 axes.set(ylabel="GDPO − GRPO, points", title="GDPO paper, Table 3 (accuracy)")
@@ -581,9 +574,10 @@ plt.show()
 
 # %% [markdown]
 # So "maintains improving" needs two footnotes. GRPO is ahead on MATH and Olympiad at 7B, on AMC and
-# Minerva at 4B. And on AIME *every* length-trained policy lies below the policy it started
-# from: the answers became shorter (85.6 % of the 7B's were over 4,000 tokens before, 0.2 % after),
-# at a price. The table carries no spread, so a difference of 0.2 points is not a finding.
+# Minerva at 4B. And on AIME the 7B and the 4B lie 2 to 9 points below the
+# policy that they started from, under either method: the answers became shorter (85.6 % of the 7B's were over 4,000 tokens before, 0.2 % after),
+# at a price. The 1.5B loses as much under GRPO and next to nothing under GDPO (29.8 → 29.4). The table carries no spread; 30 questions with
+# 16 samples each have a standard error of about 2 points, so a difference of 0.4 is not a finding.
 #
 # ## Live: three rewards, four ways
 #
@@ -666,13 +660,13 @@ def run(setting, seed):
 runs = pd.concat([run(setting, seed) for setting in settings for seed in range(5)])
 colors = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 palette = dict(zip(settings, colors, strict=True))
-figure = plot_runs(runs, KEYS[:3], by="setting", smooth=4, colors=palette)
+figure = plot_bands(runs, KEYS[:3], by="setting", smooth=4, colors=palette)
 figure.set_size_inches(9, 2.3)
 figure.axes[0].legend(fontsize=8, loc="lower right")
 plt.show()
 
 # %% [markdown]
-# Lines are means over five seeds, bands run from the lowest to the highest seed. Now the
+# Lines are means over five seeds, bands their 95 % intervals. Now the
 # numbers. **End** is the mean of the last eight steps. **Saturated** is the first step at which
 # the four-step mean of a reward reaches 0.9. **Change** is accuracy in the eight steps after
 # both easy rewards have saturated, less accuracy in the first eight: below zero is a dip. The
@@ -745,14 +739,15 @@ for setting in list(settings)[1:]:
 #   `range(15)` into the cell of the runs (two minutes more) and ask again.
 # * **Does the hard one dip?** No: the last row is far above zero. In the paper's 1.5B run (Figure 5,
 #   read by eye) correctness falls from about 0.52 to 0.40–0.43 near step 30–40, while length is
-#   learnt. There, shorter means less thinking; our dots carry no thought, so the three rewards
+#   learned. There, shorter means less thinking; our dots carry no thought, so the three rewards
 #   hardly compete. (The conditioned run's window lies later, so its row is not a comparison.)
 # * **Is GDPO better?** Not shown here, in either direction; nor does leaving out the std or adding
 #   the condition show a better *end*. Five seeds cannot see a difference of a few hundredths, and one pretrained policy is
 #   one case. In the paper (Table 4, 7B) the condition takes GDPO's AIME accuracy from 53.1 to 57.7
 #   and its overlong answers from 0.2 to 12.3 %: it buys accuracy with length.
 # * **Held out.** The rewards are those of the questions trained on. Compare the held-out row with
-#   the line above the table before calling any of this arithmetic.
+#   the line above the table before calling any of this arithmetic. Held out means held out from RL: greedily the untrained
+#   toy answers all its sums right ([00](00_map_and_notation.ipynb)), so that row, too, shows sharpening.
 #
 # ### On the search lab: accuracy and brevity, five seeds
 #

@@ -22,10 +22,11 @@
 #
 # * train PPO, GRPO, Dr. GRPO, DAPO or GDPO by changing one parameter,
 # * read reward, length, entropy and clip curves side by side,
-# * say how much of a rise is *stopping*, how much *sharpening*, how much *new answers*.
+# * say how much of a rise is *stopping*, how much *sharpening*, how much *new answers* (at most).
 #
 # **Time:** some five minutes on two cores. **Memory:** under 6 GB.
 # **Builds on** [02 GRPO](02_grpo.ipynb), [05 DAPO](05_dapo.ipynb), [06 GDPO](06_gdpo.ipynb).
+# **Next:** [08 Compare runs](08_compare_runs.ipynb).
 #
 # In batch, the same notebook takes its parameters from a file:
 #
@@ -140,7 +141,7 @@ from rlnotes.records.run_folders import run_name, runs_folder
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.loading import load_task
 from rlnotes.training.config import DEFAULTS
-from rlnotes.training.evaluation import answer_held_out, split_gain
+from rlnotes.training.evaluation import answer_held_out, first_sentence, split_gain
 
 figures.use_style()
 print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
@@ -148,9 +149,9 @@ print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 # %% [markdown]
 # ## The question
 #
-# A task gives endless questions and one verifier. The split is on *unordered* pairs: if
-# 4 × 7 is held out, so is 7 × 4, or the model could look the answer up in its mirror
-# image. Nothing that we evaluate on is ever trained on.
+# A task gives endless questions and one verifier. The arithmetic tasks split on *unordered*
+# pairs: if 4 × 7 is held out, so is 7 × 4, or the model could look the answer up in its mirror
+# image. RL never trains on a question that we evaluate on.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -175,9 +176,9 @@ print(
 # %% [markdown]
 # ## Before training
 #
-# The policy already knows some arithmetic and mostly does not know when to stop. We
-# keep its answers to the held-out questions, one greedy and several sampled at
-# temperature 1, so that we can take the rise apart afterwards.
+# What does the policy know already, and does it know when to stop? (SmolLM2 knows some
+# arithmetic and mostly does not stop.) We keep its answers to the held-out questions, one
+# greedy and several sampled, so that we can take the rise apart afterwards.
 
 # %%
 model = load_policy(config.policy).to(best_device())
@@ -206,8 +207,8 @@ def show(answers, count=8):
 show(before)
 
 # %% [markdown]
-# Many of these answers are cut off before any number comes. To be fair to the untrained
-# policy we also let it speak four times as long, greedily, and keep that for later.
+# An answer that did not end was cut off, perhaps before any number came. To be fair to the
+# untrained policy we also let it speak four times as long, greedily, and keep that for later.
 
 # %%
 patient = generate_rollouts(
@@ -272,10 +273,11 @@ print(
 # %% [markdown]
 # ## What the curves say
 #
-# Reward rises while length and entropy fall: the policy learns to answer at once and to
-# be sure. `frac_reward_zero_std` is the share of groups that are all right or all wrong
-# and teach nothing; when it nears one, the run is over. With a single update per batch
-# the ratio is one and the clip curves stay at zero: that is arithmetic, not safety.
+# In the default run reward rises while length and entropy fall: the policy learns to answer
+# at once and to be sure. `frac_reward_zero_std` is the share of groups whose rewards are all
+# equal, which teach nothing; when it nears one, little is left to learn from. With a single
+# update per batch (the default here) the ratio is one and the clip curves stay at zero,
+# whatever happens: a zero there says nothing about safety.
 
 # %%
 keys = [
@@ -341,21 +343,43 @@ figures.plot_before_after(
 plt.show()
 
 # %% [markdown]
-# ## What was learnt: stopping, sharpening, or arithmetic?
+# ## What was learned: stopping, sharpening, or new answers?
 #
-# A rise from 0.2 to 0.9 does not mean that the model learnt to multiply. We walk from
-# the untrained samples to the trained ones in three steps that add up:
+# A rise of accuracy does not mean that the model learned to multiply. The untrained policy may have had
+# the answer in reach: it found it in some samples and not in others, or it said it and went on talking. So
+# we look at every held-out question by itself. A question is **in reach** when at least one of the $k$
+# *untrained* samples is right, as it stands or cut at its first sentence. The share of questions in reach is
+# the untrained pass@k, and whatever happens on them can be had without anything new. The rise of the sampled
+# accuracy then has three parts, and they add up:
 #
-# 1. **stopping**: the *untrained* samples, each cut at its first sentence;
-# 2. **sharpening**: the *untrained* greedy answer, cut likewise;
-# 3. **new answers**: the trained samples.
-#
-# The first two levels are within reach of the policy we started from. Only the third
-# step is something it would not have said within the same number of tokens. A part can
-# be negative.
+# 1. **stopping**: the *untrained* samples, each cut at its first sentence, over the same samples uncut;
+# 2. **sharpening**: the trained samples over the cut ones, on the questions in reach;
+# 3. **new answers**: the same on the other questions. It cannot be more than 1 − pass@k.
+
 
 # %%
-gain = split_gain(before, after, task_set)
+def right(answers, edit=str):
+    """Right (1) or wrong (0): one row a held-out question, one column a sample."""
+    size = answers.sampled.num_generations
+    asked = [one for one in held_out for _ in range(size)]
+    pairs = zip(map(edit, answers.sampled.texts), asked, strict=True)
+    found = [float(task_set.verify(text, one)) for text, one in pairs]
+    return torch.tensor(found).view(len(held_out), size)
+
+
+whole, cut, trained = right(before), right(before, first_sentence), right(after)
+in_reach = torch.cat([whole, cut], dim=1).amax(1) > 0
+rise = trained.mean(1) - cut.mean(1)
+gain = {
+    "start": whole.mean().item(),
+    "stopping": (cut.mean() - whole.mean()).item(),
+    "sharpening": (rise * in_reach).mean().item(),
+    "new answers": (rise * ~in_reach).mean().item(),
+}
+library = split_gain(before, after, task_set)
+assert all(abs(gain[part] - library[part]) < 1e-6 for part in gain)
+
+# %%
 levels = pd.Series(gain).cumsum()
 pd.DataFrame(
     {"part": pd.Series(gain).round(3), "sampled accuracy so far": levels.round(3)}
@@ -364,15 +388,29 @@ pd.DataFrame(
 # %%
 figure, axes = plt.subplots(figsize=(6, 2.8))
 bottoms = [0, *levels[:-1]]
-colors = ["#999999", "#56B4E9", "#0072B2", "#D55E00"]
+colors = ["#999999", "#E69F00", "#0072B2", "#D55E00"]
 bars = axes.bar(list(gain), list(gain.values()), bottom=bottoms, color=colors)
 axes.bar_label(bars, [f"{v:+.2f}" for v in gain.values()], padding=2)
-axes.set(ylabel="held-out accuracy (sampled)", ylim=(0, 1.1))
+reach = in_reach.float().mean().item()
+axes.axhline(reach, color="black", lw=0.8, ls=":", label="in reach before: pass@k")
+axes.set(ylabel="held-out accuracy (sampled)", ylim=(0, 1.15))
+axes.legend(fontsize=8, loc="upper left")
 plt.show()
 
+# %%
+out = ~in_reach
+print(
+    f"in reach before training: {int(in_reach.sum())} of {len(held_out)} questions"
+    f" (k = {whole.shape[1]} samples each)\n"
+    f"of the {int(out.sum())} others the trained policy now answers"
+    f" {int((trained[out].amax(1) > 0).sum())} in at least one sample,"
+    f" {trained[out].mean().item() if out.any() else 0:.2f} of the samples"
+)
+
 # %% [markdown]
-# "New" has a limit: the untrained policy may know an answer that it has no room to
-# reach. Given four times the tokens, its greedy answer is right as often as this:
+# "New" is an upper bound: with more samples the untrained policy would have reached more questions, so raise
+# `eval_samples` and watch the part shrink. It may also have no room to reach an answer that it knows. Given four
+# times the tokens, its greedy answer is right as often as this:
 
 # %%
 print(
@@ -383,37 +421,11 @@ print(
 )
 
 # %% [markdown]
-# A second reading needs no cut: questions that the untrained policy *never* answered
-# right, in any of its samples or greedily, and how the trained policy does on them.
-
-
-# %%
-def ever_right(answers):
-    """For each held-out question: was any sampled or greedy answer right?"""
-    size = answers.sampled.num_generations
-    return [
-        any(
-            task_set.verify(t, one)
-            for t in answers.sampled.texts[i * size : (i + 1) * size]
-        )
-        or bool(task_set.verify(answers.greedy.texts[i], one))
-        for i, one in enumerate(held_out)
-    ]
-
-
-out_of_reach = [i for i, right in enumerate(ever_right(before)) if not right]
-now = sum(task_set.verify(after.greedy.texts[i], held_out[i]) for i in out_of_reach)
-print(
-    f"{len(out_of_reach)} of {len(held_out)} questions were never answered right before;"
-    f" greedy now answers {now:.0f} of them right"
-)
-
-# %% [markdown]
 # ## Where the run lies
 #
 # The folder holds `metrics.csv` (one row a step, TRL's log keys), `samples.jsonl`,
 # `config.yaml` and `meta.json` (commit, command, versions, memory). Everything above can
-# be drawn again from it, and [08] compares such folders. With `save_policy = "last"` the
+# be drawn again from it, and [08](08_compare_runs.ipynb) compares such folders. With `save_policy = "last"` the
 # trained weights are there as well, in `policy/`: `rlnotes chat` talks to them.
 
 # %%
@@ -426,7 +438,7 @@ print(f"record: {folder.name}/", sorted(p.name for p in folder.iterdir()))
 #   Start from an easier task, or from a base that is right now and then.
 # * **`completions/clipped_ratio` stays at 1**: no answer ends in time. Raise
 #   `max_completion_length`, or check that the chat template reaches the model.
-# * **the loss prints 0**: advantages are centred and the ratio is one; look at
+# * **the loss prints 0**: advantages are centered and the ratio is one; look at
 #   `grad_norm` instead.
 # * **out of memory**: lower `per_device_train_batch_size` first; the gradient stays the
 #   same, only slower.
@@ -437,7 +449,7 @@ print(f"record: {folder.name}/", sorted(p.name for p in folder.iterdir()))
 # ## Exercises
 #
 # 1. Run addition instead (`task = "addition"`). Which of the three parts of the gain
-#    grows, and why is that to be expected from the greedy accuracy before training?
+#    grows, and why is that to be expected from pass@k before training?
 # 2. Set `num_iterations = 4`. When does `clip_ratio/high_mean` leave zero, and does the
 #    reward rise per *sample* change?
 # 3. Run `algorithm = "gdpo"`: which of its two rewards saturates first?

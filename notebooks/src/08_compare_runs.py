@@ -26,7 +26,8 @@
 # * compare algorithms with intervals over seeds, at equal steps and at equal samples,
 # * say what a critic costs.
 #
-# **Time:** half a minute. **Builds on** [02 GRPO](02_grpo.ipynb), [05 DAPO](05_dapo.ipynb).
+# **Time:** half a minute. **Builds on** [02 GRPO](02_grpo.ipynb), [05 DAPO](05_dapo.ipynb). **Next:** your own run,
+# with [07 Train](07_train.ipynb).
 
 # %%
 import json
@@ -128,8 +129,9 @@ runs.groupby("algorithm").agg(
 )
 
 # %% [markdown]
-# Held-out numbers were never seen, neither in pretraining nor in RL: 128 questions, four samples each. Line:
-# mean over seeds; band: 95 % interval at each step (Student's t over five seeds).
+# Held-out numbers were never seen, neither in pretraining nor in RL: 128 questions, four samples each. Every band in this
+# notebook means the same: line, mean over seeds; band, 95 % interval at each step (Student's t over five seeds). A share
+# lies between 0 and 1, so its band is cut there: what is cut off cannot hold the mean, and the 95 % stay.
 
 # %%
 figure = figures.plot_bands(
@@ -141,16 +143,50 @@ figure = figures.plot_bands(
 # %% [markdown]
 # Reward for the final answer alone, and everything moves. Within 20 steps the responses grow from 23 to
 # about 60 tokens and `wait` from 0.7 to about 4 per response; then both *fall again* while accuracy goes on
-# rising, in every algorithm. First the policy learns not to give up, later it learns to guess better. A
+# rising (Dr. GRPO's stands still from step 30 to 50, where one seed falls). First the policy learns not to give up, later its
+# guesses get better. A
 # reader of the length curve alone would see "thinking time" grow and, twenty steps later, shrink; both are
 # learning. `pass@4` is at its ceiling by step 20: of four patient responses one nearly always finds it.
 
+# %% [markdown]
+# In numbers, at three steps. "Final" means step 80, the last evaluation, everywhere in this notebook and in the README.
+
 # %%
-finals = statistics.final_scores(runs, "eval/sampled_accuracy", last=2)
+# NBVAL_CHECK_OUTPUT
+shown = {
+    "eval/sampled_accuracy": "sampled",
+    "eval/greedy_accuracy": "greedy",
+    "eval/search/tries": "tries",
+    "eval/search/repeated": "repeated",
+    "eval/search/misses_retried": "misses_retried",
+    "eval/mean_length": "length",
+}
+at_steps = runs[runs["step"].isin([0, 20, 80])].groupby(["algorithm", "step"])
+print(at_steps[list(shown)].mean().rename(columns=shown).round(2).to_string())
+
+# %%
+finals = statistics.final_scores(runs, "eval/sampled_accuracy", last=1)
 table = statistics.score_intervals(finals, "eval/sampled_accuracy", by=["algorithm"])
 table.round(3)
 
 # %% [markdown]
+# ### Greedy decoding loops
+#
+# The column *greedy* is the same policy, but it always takes its most probable word. It stays far behind sampling: 0.55 against
+# 0.76 at step 20 and 0.72 against 0.91 at step 80 (GRPO). The panels show when:
+
+# %%
+figure = figures.plot_bands(
+    runs, ["eval/sampled_accuracy", "eval/greedy_accuracy"], columns=2
+)
+
+# %% [markdown]
+# A policy that always takes its most probable word guesses, sees the miss, says `wait`, and is likely to make the same guess again, since
+# nothing in its training made it remember what it had tried: it loops until the limit. (The records keep no greedy texts. To read some, train
+# GRPO for 30 steps and sample at temperature 0.) So what RL taught is half of a search. The policy checks and retries, but its retries are
+# nearly independent draws, and the search lives on the noise of sampling. DeepSeek evaluates R1 at temperature 0.6 because greedy decoding
+# of long reasoning repeats itself.
+#
 # ### What the responses do differently
 #
 # More search, or better search? `tries` counts guesses per response, `repeated` the share of guesses that the
@@ -170,10 +206,10 @@ figure = figures.plot_bands(
 )
 
 # %% [markdown]
-# The rise of the first steps is patience: `misses_retried` goes from 0.48 to 0.98. It brings a new fault:
-# three guesses in ten repeat an earlier one of the same response, since nothing in pretraining rewarded
-# remembering. What brings the length down again is mostly better guesses, less better memory: tries per
-# response fall by almost half, `repeated` from 0.31 to 0.26 (GRPO). Arithmetic and the recognition of hits
+# The rise of the first steps is patience: `misses_retried` goes from 0.48 to 0.98 (GRPO at step 20; the table above). It brings a new
+# fault: three guesses in ten repeat an earlier one of the same response, since nothing in pretraining rewarded
+# remembering. What brings the length down again is mostly better guesses, less better memory: from step 20 to 80 GRPO's tries per
+# response fall by a third (4.58 → 2.98), `repeated` only from 0.31 to 0.26. Arithmetic and the recognition of hits
 # were there before RL, and a
 # little of both is *lost*: long responses were rare in pretraining, and in them the numbers get mixed up.
 # Accuracy alone would not have told us.
@@ -185,15 +221,26 @@ figure = figures.plot_bands(
 # equal teaches nothing; a response that reaches 128 tokens is cut off.
 
 # %%
-figure = figures.plot_runs(
+figure = figures.plot_bands(
     runs[runs["step"] > 0],
     ["entropy", "completions/clipped_ratio", "frac_reward_zero_std"],
     smooth=5,
 )
 
 # %% [markdown]
-# Entropy falls slowly and does not collapse in 80 steps, with clip-higher or without; the clip stops about one
-# token in a thousand (`clip_ratio/region_mean`). The cut-off responses of the middle phase, up to one in five,
+# How often does the clip bind? Means over the steps and seeds, and the largest single step:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+clip = ["clip_ratio/region_mean", "clip_ratio/high_mean"]
+trained_steps = runs[runs["step"] > 0].groupby("algorithm")
+print(trained_steps[clip].agg(["mean", "max"]).mul(1e4).round(1).to_string())
+print("in tokens of ten thousand")
+
+# %% [markdown]
+# Entropy falls slowly and does not collapse in 80 steps, with clip-higher or without. The clip stops three to six tokens in
+# *ten thousand*, and its upper side, the one that clip-higher moves, one or fewer. With two updates per rollout
+# (DAPO's paper: 16) this lab cannot test clip-higher at all. The cut-off responses of the middle phase, up to one in five,
 # are those that kept guessing; they become rare as search gets better, without any punishment of length. At
 # the end two thirds of GRPO's groups are dull (all right, mostly); DAPO has none, by construction, and pays
 # for it in samples.
@@ -204,7 +251,7 @@ figure = figures.plot_runs(
 # A mean over all responses hides it: a wrong answer is one that searched long, or one that gave up.
 
 # %%
-figure = figures.plot_runs(
+figure = figures.plot_bands(
     runs[(runs["step"] > 0) & runs["algorithm"].isin(["grpo", "dr_grpo"])],
     ["completions/mean_length_right", "completions/mean_length_wrong"],
     columns=2,
@@ -213,15 +260,24 @@ figure = figures.plot_runs(
 
 # %% [markdown]
 # Right answers are short and wrong ones long, and the gap widens until most long responses are the ones
-# that ran into the limit. Over the last 20 steps Dr. GRPO's wrong answers are 3 tokens shorter than GRPO's,
-# with an interval from −9 to +2: five seeds do not show the length bias of the $1/|o_i|$, nor its absence.
+# that ran into the limit. Over the last 20 steps the difference is:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+wrong = "completions/mean_length_wrong"
+late = statistics.final_scores(runs[runs["step"] > 0], wrong, last=20)
+print(statistics.paired_difference(late, wrong, "dr_grpo", "grpo"))
+
+# %% [markdown]
+# Dr. GRPO's wrong answers are 3 tokens shorter, with an interval that contains zero: five seeds do not show the
+# length bias of the $1/|o_i|$, nor its absence.
 
 # %% [markdown]
 # ## Which algorithm is better?
 #
 # The same seed draws the same questions for every algorithm, so we compare seed by seed: the mean of the five
-# differences with its 95 % interval, over the last two evaluations. An interval that holds zero shows no
-# difference.
+# differences with its 95 % interval, at step 80. When the interval contains zero, a difference is not
+# shown; that is not the same as "there is none".
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -259,12 +315,24 @@ for name in others:
 # | claim | ours | verdict |
 # | --- | --- | --- |
 # | reward alone lifts accuracy above 0.80 on numbers never seen | GRPO 0.27 → 0.91, lowest of five seeds 0.88 | yes |
-# | PPO, DAPO or GDPO differs from GRPO at equal steps | intervals −0.06 to 0.02, −0.05 to 0.03, −0.02 to 0.05 | not shown |
-# | Dr. GRPO differs from GRPO | −0.10, interval −0.24 to 0.05; lower in 5 of 5 seeds, one of which collapsed half way | not shown by the interval; look again |
+# | PPO, DAPO or GDPO differs from GRPO at equal steps | intervals −0.08 to 0.02, −0.05 to 0.04, −0.01 to 0.04 | not shown |
+# | Dr. GRPO differs from GRPO | −0.10, interval −0.23 to 0.03; lower in 5 of 5 seeds, one of which collapsed half way | not shown by the interval; look again |
 # | dynamic sampling is worth its samples (DAPO at equal samples) | −0.13, interval −0.19 to −0.06 | **no, not here** |
-# | a length reward costs accuracy (GDPO) | 6.6 tokens shorter, accuracy +0.02, interval −0.02 to 0.05 | not shown |
+# | a length reward costs accuracy (GDPO) | 6.4 tokens shorter, accuracy +0.02, interval −0.01 to 0.04 | not shown |
 #
-# The failed seed of Dr. GRPO stays in: its accuracy fell from 0.76 to 0.41 between steps 30 and 50.
+# The failed seed of Dr. GRPO stays in: its accuracy fell from 0.76 to 0.41 between steps 30 and 50. These numbers are:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+key = "eval/sampled_accuracy"
+grpo = finals.loc[finals["algorithm"] == "grpo", key]
+print(f"GRPO, step 80: mean {grpo.mean():.2f}, lowest seed {grpo.min():.2f}")
+print(statistics.paired_difference(at_budget, key, "dapo", "grpo"), "(equal samples)")
+length = statistics.final_scores(runs, "eval/mean_length", last=1)
+found = statistics.paired_difference(length, "eval/mean_length", "gdpo", "grpo")
+print(f"length, {found}")
+one = runs[(runs["algorithm"] == "dr_grpo") & runs["step"].isin([30, 50, 80])]
+print(one.pivot(index="step", columns="seed", values=key).round(2).to_string())
 
 # %% [markdown]
 # ## What the critic costs

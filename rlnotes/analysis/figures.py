@@ -12,19 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlnotes.analysis.intervals import mean_interval
+from rlnotes.analysis.statistics import is_share
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# One color per algorithm in every notebook; Okabe and Ito's colors tell apart for all.
+# One color and dash per algorithm in every figure; Okabe and Ito's colors tell apart
+# for all.
 ALGORITHM_COLORS = {
     "ppo": "#999999",
     "grpo": "#0072B2",
-    "dr_grpo": "#56B4E9",
+    "dr_grpo": "#CC79A7",
     "dapo": "#D55E00",
     "gdpo": "#009E73",
 }
+ALGORITHM_DASHES = {"ppo": ":", "grpo": "-", "dr_grpo": "--", "dapo": "-.", "gdpo": "-"}
+OKABE_ITO = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#999999",
+]
 POSITIVE, NEGATIVE = "#0072B2", "#D55E00"
 RATES = ("reward", "rewards/", "clip_ratio", "frac_", "clipped_ratio", "accuracy")
 
@@ -43,8 +57,9 @@ def use_style() -> None:
             shell.run_line_magic("matplotlib", "inline")
     plt.rcParams.update(
         {
-            "figure.dpi": 80,
-            "savefig.dpi": 80,
+            "figure.dpi": 120,
+            "savefig.dpi": 120,
+            "axes.prop_cycle": plt.cycler(color=OKABE_ITO),
             "figure.constrained_layout.use": True,
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -129,36 +144,6 @@ def plot_run(
     return figure
 
 
-def plot_runs(
-    runs: pd.DataFrame,
-    keys: Sequence[str],
-    *,
-    by: str = "algorithm",
-    columns: int = 3,
-    smooth: int = 1,
-    colors: Mapping[str, str] = ALGORITHM_COLORS,
-) -> Figure:
-    """Mean over seeds with the range from lowest to highest, one color per `by`.
-
-    `runs` is `reading.load_runs(...)`; `smooth` averages that many steps and is
-    written on the axis; `colors` maps the values of `by` to colors. Seeds are counted
-    in the legend: a band of one is no band.
-    """
-    figure, axes = _panels(len(keys), columns)
-    for panel, key in zip(axes, keys, strict=True):
-        for name, group in runs.groupby(by, sort=False):
-            table = group.pivot_table(index="step", columns="seed", values=key)
-            table = table.rolling(smooth, min_periods=1).mean()
-            label = f"{name} ({table.shape[1]} seeds)"
-            series = (table.mean(axis=1), table.min(axis=1), table.max(axis=1))
-            _band(panel, label, colors.get(str(name)), table.index, *series)
-        _label(panel, key)
-        if smooth > 1:
-            panel.set_xlabel(f"step (mean of {smooth})")
-    axes[0].legend(fontsize=8)
-    return figure
-
-
 def plot_bands(
     runs: pd.DataFrame,
     keys: Sequence[str],
@@ -166,25 +151,24 @@ def plot_bands(
     by: str = "algorithm",
     columns: int = 3,
     xlabel: str = "step",
+    smooth: int = 1,
     colors: Mapping[str, str] = ALGORITHM_COLORS,
 ) -> Figure:
-    """Mean over seeds with its 95 % interval at every step, one color per `by`.
+    """Mean over seeds with Student's 95 % interval at every step, a color per `by`.
 
-    The interval is `statistics.metric_bands`': Student's t over seeds. `runs` is
-    `reading.load_runs(...)`, or `statistics.at_equal(...)` with another `xlabel`.
+    `runs` is `reading.load_runs(...)`, or `statistics.at_equal(...)` with another
+    `xlabel`. `smooth` averages that many rows of each run and is written on the axis. A
+    share's band stays in [0, 1]. Seeds are counted in the legend: one seed has no band.
     """
-    from rlnotes.analysis.statistics import metric_bands
-
     figure, axes = _panels(len(keys), columns)
     for panel, key in zip(axes, keys, strict=True):
-        labels = dict.fromkeys([by, "task", "policy"])
-        bands = metric_bands(runs, key, by=list(labels))
-        for name, band in bands.groupby(by, sort=False):
-            label = f"{name} ({band['n'].max()} seeds)"
-            series = (band[c] for c in ("step", "estimate", "low", "high"))
-            _band(panel, label, colors.get(str(name)), *series)
+        for name, group in runs.dropna(subset=[key]).groupby(by, sort=False):
+            table = group.pivot(index="step", columns="seed", values=key)
+            table = table.rolling(smooth, min_periods=1).mean()
+            label = f"{name} ({table.shape[1]} seeds)"
+            _band(panel, label, str(name), colors, table, is_share(key))
         _label(panel, key)
-        panel.set_xlabel(xlabel)
+        panel.set_xlabel(f"{xlabel} (mean of {smooth})" if smooth > 1 else xlabel)
     axes[0].legend(fontsize=8)
     return figure
 
@@ -246,11 +230,21 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def _band(
-    axes: Axes, label: str, color: str | None, x: Any, middle: Any, low: Any, high: Any
+    axes: Axes,
+    label: str,
+    name: str,
+    colors: Mapping[str, str],
+    table: pd.DataFrame,
+    share: bool,
 ) -> None:
-    """A line and the range around it, in one color."""
-    (line,) = axes.plot(x, middle, color=color, label=label)
-    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
+    """The mean over the columns of `table` and its interval at each row."""
+    found = [mean_interval(row[~np.isnan(row)]) for row in table.to_numpy()]
+    found = [one.within(0, 1) for one in found] if share else found
+    line = [one.estimate for one in found]
+    color, dash = colors.get(name), ALGORITHM_DASHES.get(name, "-")
+    (drawn,) = axes.plot(table.index, line, dash, color=color, label=label)
+    low, high = [one.low for one in found], [one.high for one in found]
+    axes.fill_between(table.index, low, high, color=drawn.get_color(), alpha=0.15, lw=0)
 
 
 def _label(axes: Axes, key: str) -> None:

@@ -52,6 +52,14 @@ class Interval:
     n: int
     """Scores that went in: seeds × strata."""
 
+    def within(self, low: float, high: float) -> Interval:
+        """The part of it inside [low, high], the values that the mean can have.
+
+        A share has its mean in [0, 1], so what is cut off never held it: 95 % stay.
+        """
+        ends = np.clip([self.low, self.high], low, high)  # NaN stays NaN
+        return Interval(self.estimate, float(ends[0]), float(ends[1]), self.n)
+
     def __str__(self) -> str:
         """`0.81 [0.78, 0.84]`; a narrow interval gets more digits, up to six."""
         width = self.high - self.low
@@ -95,7 +103,7 @@ def stratified_bootstrap(
         percentile   2.5th and 97.5th percentile of θ*
 
     For the mean of one task the first is Student's interval, up to the resampling noise
-    of 1 %; ν is Welch's and Satterthwaite's. It is symmetric and may leave [0, 1].
+    of 1 %; ν is Welch's and Satterthwaite's. It is symmetric; shares: `.within(0, 1)`.
     Raises ValueError for fewer than two seeds (one seed has no spread to show), scores
     that are not finite, an unknown method, or fewer than 100 resamples.
     """

@@ -6,13 +6,14 @@
     metric_bands(load_runs("data/runs"), "reward")                    one row a step
     at_equal(runs, "reward", "num_completions", [0, 1000])            equal samples
 
-Intervals are for 95 % (`intervals`). The same table gives the same interval, in any
-order of rows.
+Intervals are for 95 % (`intervals`), those of shares cut to [0, 1]. The same table
+gives the same interval, in any order of rows.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STRATA = ("algorithm", "task", "policy")
+_SHARES = re.compile(
+    r"accuracy|(pass|maj|avg)@|frac_|clip_ratio|clipped_ratio|terminated|superficial"
+    r"|repeated|retried|hits_recognized|arithmetic|behavior/|english|readable|short$"
+    r"|format_reward/mean|language_consistency|^share$|^search(-easy|-hard)?$"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,11 @@ class PairedDifference:
             f"{self.first} − {self.second}: {self.interval}, {self.interval.n} pairs:"
             f" {self.first_higher} higher, {self.second_higher} lower"
         )
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share by its name, so that its mean lies in [0, 1]."""
+    return _SHARES.search(metric) is not None
 
 
 def final_scores(runs: pd.DataFrame, metric: str, *, last: int = 5) -> pd.DataFrame:
@@ -94,6 +105,8 @@ def score_intervals(
     rows = []
     for key, group in scores.sort_values("seed").groupby(by, dropna=False):
         interval = _group_interval(_matrix(group, metric), statistic)
+        if is_share(metric):
+            interval = interval.within(0, 1)
         rows.append((*key, *astuple(interval)))
     return pd.DataFrame(rows, columns=[*by, "estimate", "low", "high", "n"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -155,31 +154,35 @@ def first_sentence(text: str) -> str:
 def split_gain(before: HeldOut, after: HeldOut, task: TaskSet) -> dict[str, float]:
     """Where a rise of sampled held-out accuracy comes from, in parts that add up.
 
-        stopping        the untrained samples, each cut at its first sentence
-        sharpening      the untrained greedy answer, cut likewise, over those samples
-        new answers     the trained samples over that greedy answer
+        start           the untrained samples
+        stopping        the same samples, each cut at its first sentence, over "start"
+        sharpening      the trained samples over the cut ones, on questions that one of
+                        the k untrained samples answered right, whole or cut (pass@k)
+        new answers     the same on the other questions: at most 1 − pass@k
 
-    The first two parts need no learning of arithmetic: the untrained policy had the
-    answer already. Any part can be negative. "start" is what the sum starts from.
+    "New" is an upper bound: more samples would have found more. The first two parts
+    can be negative.
     """
-    tasks, size = before.sampled.tasks, before.sampled.num_generations
-    repeated = [one for one in tasks for _ in range(size)]
-
-    def accuracy(texts: list[str], asked: list[Task]) -> float:
-        pairs = zip(texts, asked, strict=True)
-        return sum(task.verify(text, one) for text, one in pairs) / len(texts)
-
+    size, tasks = before.sampled.num_generations, before.sampled.tasks
     cut = [first_sentence(text) for text in before.sampled.texts]
-    greedy = [first_sentence(text) for text in before.greedy.texts]
-    levels = [
-        accuracy(before.sampled.texts, repeated),
-        accuracy(cut, repeated),
-        accuracy(greedy, tasks),
-        accuracy(after.sampled.texts, repeated),
-    ]
-    names = ("stopping", "sharpening", "new answers")
-    steps = (b - a for a, b in itertools.pairwise(levels))
-    return {"start": levels[0], **dict(zip(names, steps, strict=True))}
+
+    def right(texts: Sequence[str], k: int) -> Tensor:
+        asked = [one for one in tasks for _ in range(k)]
+        pairs = zip(texts, asked, strict=True)
+        return torch.tensor([float(task.verify(t, one)) for t, one in pairs]).view(
+            -1, k
+        )
+
+    whole, short = right(before.sampled.texts, size), right(cut, size)
+    trained = right(after.sampled.texts, after.sampled.num_generations).mean(1)
+    reached = torch.cat([whole, short], 1).amax(1) > 0
+    rise = trained - short.mean(1)
+    return {
+        "start": float(whole.mean()),
+        "stopping": float(short.mean() - whole.mean()),
+        "sharpening": float((rise * reached).mean()),
+        "new answers": float((rise * ~reached).mean()),
+    }
 
 
 def summarize(

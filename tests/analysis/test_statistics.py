@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlnotes.analysis.figures import plot_bands
 from rlnotes.analysis.intervals import (
     Interval,
     interquartile_mean,
+    mean_interval,
     stratified_bootstrap,
 )
 from rlnotes.analysis.statistics import (
     PairedDifference,
     at_equal,
     final_scores,
+    is_share,
     metric_bands,
     paired_difference,
     score_intervals,
@@ -418,3 +421,48 @@ def test_runs_are_read_off_at_equal_samples():
     for grid in ([200.0, 301.0], [199.0, 300.0]):
         with pytest.raises(ValueError, match="grid: .* not within 'num_completions'"):
             at_equal(runs, "reward", "num_completions", grid)
+
+
+def test_the_interval_of_a_share_stays_where_its_mean_can_be():
+    scores = [0.99, 1.0, 0.95, 1.0, 0.5]
+    whole = stratified_bootstrap(scores)
+    inside = whole.within(0, 1)
+    assert whole.high > 1 == inside.high
+    assert (inside.low, inside.estimate, inside.n) == (whole.low, whole.estimate, 5)
+    lone = mean_interval([0.5]).within(0, 1)
+    assert math.isnan(lone.low) and math.isnan(lone.high)
+
+
+@pytest.mark.parametrize(
+    ("metric", "share"),
+    [
+        ("eval/sampled_accuracy", True),
+        ("eval/pass@4", True),
+        ("clip_ratio/high_mean", True),
+        ("eval/search/hits_recognized", True),
+        ("search-easy", True),
+        ("entropy", False),
+        ("reward", False),
+        ("eval/search/waits", False),
+        ("completions/mean_length_right", False),
+        ("knows a hit", False),
+    ],
+)
+def test_a_share_is_known_by_its_name(metric, share):
+    assert is_share(metric) is share
+
+
+@pytest.mark.parametrize(
+    ("key", "ends"),
+    [("eval/sampled_accuracy", (0, 1)), ("kl", (0.7 - 1.2706, 0.7 + 1.2706))],
+)
+def test_a_band_is_student_s_interval_of_the_smoothed_runs(key, ends):
+    """At step 0 the seeds have 0.6 and 0.8: 0.7 ± t(1)·0.1, cut where it is a share."""
+    values = {0: (0.6, 0.8), 1: (0.8, 0.9)}
+    rows = [(seed, step, v[step]) for seed, v in values.items() for step in (0, 1)]
+    runs = pd.DataFrame(rows, columns=["seed", "step", key]).assign(algorithm="dr_grpo")
+    axes = plot_bands(runs, [key], smooth=2, columns=1).axes[0]
+    assert axes.lines[0].get_ydata() == pytest.approx([0.7, 0.775])
+    assert axes.lines[0].get_linestyle() == "--"
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == pytest.approx(ends, abs=1e-3)

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from rlnotes.policies.policy import Critic
 from rlnotes.records.reading import load_run
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.rollouts.scoring import packed_logps, per_token_logps
+from rlnotes.tasks.base import Task
 from rlnotes.training.batches import group_advantages, prepare, score, weighted_sum
 from rlnotes.training.chosen_rewards import build_rewards
 from rlnotes.training.config import ALGORITHMS, make_config
 from rlnotes.training.evaluation import (
+    HeldOut,
     answer_held_out,
     evaluate,
     first_sentence,
@@ -355,6 +358,23 @@ def test_the_parts_of_the_gain_add_up_to_the_gain(policy, task):
     assert sum(gain.values()) == pytest.approx(after_accuracy["eval/sampled_accuracy"])
     start = evaluate(policy, task, config)["eval/sampled_accuracy"]
     assert gain["start"] == pytest.approx(start)
+
+
+def test_new_answers_are_at_most_what_pass_at_k_left():
+    """Three questions, two samples each: right cut, right now and then, never right."""
+    asked = tuple(Task(prompt="?", answer=a) for a in ("1", "2", "3"))
+
+    def answers(texts):
+        ids = torch.zeros(len(texts), 1, dtype=torch.long)
+        sampled = SimpleNamespace(texts=texts, tasks=asked, num_generations=2)
+        return HeldOut(greedy=ids, sampled=sampled)
+
+    exact = SimpleNamespace(verify=lambda text, one: float(text == one.answer))
+    before = answers(["1\n9", "0", "2", "0", "0", "0"])
+    after = answers(["1", "1", "2", "0", "3", "0"])
+    gain = split_gain(before, after, exact)
+    sixths = {key: round(6 * part) for key, part in gain.items()}
+    assert sixths == {"start": 1, "stopping": 1, "sharpening": 1, "new answers": 1}
 
 
 def test_an_interrupted_run_keeps_every_finished_step(task, tmp_path):
