@@ -64,7 +64,6 @@ from rlnotes.analysis.figures import (
 )
 from rlnotes.machine.provenance import project_folder
 from rlnotes.records.reading import load_runs
-from rlnotes.records.run_folders import find_runs
 from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
@@ -527,10 +526,10 @@ greedy = metrics["eval/greedy_accuracy"].dropna()
 print(
     f"held-out accuracy, greedy:  before {greedy.iloc[0]:.2f}, after {greedy.iloc[-1]:.2f}"
 )
-recorded = find_runs(
+recorded = load_runs(
     project_folder() / "data" / "runs" / "*_scratch-addition_tiny_seed*"
 )
-ends = load_runs(recorded).dropna(subset=["eval/greedy_accuracy"]).groupby("run")
+ends = recorded.dropna(subset=["eval/greedy_accuracy"]).groupby("run")
 ends = ends["eval/greedy_accuracy"].agg(["first", "last"])
 print(
     f"{len(ends)} recorded runs, greedy: before {ends['first'].min():.2f} in all,"

@@ -206,7 +206,7 @@ bars = right.barh(
 )
 right.bar_label(bars, [f"× {factor:.2g}" for factor in factors.values()], fontsize=8)
 right.axvline(1, color="black", lw=0.8)
-right.set(xscale="log", xlim=(0.2, 60), title="end over start")
+right.set(xscale="log", xlim=(0.08, 60), title="end over start")
 right.invert_yaxis()
 
 # %% [markdown]
