@@ -26,6 +26,7 @@
 # **Time:** two to four minutes on one core, most of it a live R1-Zero run on SmolLM2.
 # **Paper:** DeepSeek-R1, arXiv 2501.12948; *v1* is the text of January 2025, *v2* that of
 # January 2026. **Builds on** [02 GRPO](02_grpo.ipynb), the algorithm of every RL stage here.
+# **Next:** [04 The aha moment](04_aha_moment.ipynb).
 
 # %% [markdown]
 # ## Set-up
@@ -58,14 +59,13 @@ from rlnotes.teaching.worked_group import worked_group
 
 figures.use_style()
 torch.manual_seed(0)
-data = rl.project_folder() / "data"
 print("torch", torch.__version__.split("+")[0])
 
 # %% [markdown]
 # ## REWARDS: two rules, no model
 #
 # The slide's flow chart says "Large Scale RL (GRPO, Rule-based Reward Model)".
-# **Erratum 6.** There is no reward *model*: v1 (§2.2.2) and v2 have rules only, and say why (a
+# **[Erratum 6](../docs/errata.md#erratum-6).** There is no reward *model*: v1 (§2.2.2) and v2 have rules only, and say why (a
 # neural one is hacked in long runs, and has to be retrained). The slide also drops that there
 # are two of them, with the same weight:
 #
@@ -232,7 +232,7 @@ _ = axes.legend(fontsize=8, loc="lower center")
 # %% [markdown]
 # ## RECORD: R1-Zero's curves
 #
-# The slide "Performance of DeepSeek-R1-Zero" has one table and no curve. **Erratum 7**: its
+# The slide "Performance of DeepSeek-R1-Zero" has one table and no curve. **[Erratum 7](../docs/errata.md#erratum-7)**: its
 # header is flattened (AIME 2024 has *two* columns, pass@1 and cons@64) and its numbers are v1's.
 # pass@1 is the mean over samples, cons@k the majority vote of k. Here is v1's Table 2 whole:
 
@@ -241,7 +241,7 @@ _ = axes.legend(fontsize=8, loc="lower center")
 print(rl.wide_table(rl.paper_table("r1v1_table2")).T.to_string())
 
 # %% [markdown]
-# The curves are v1's Figures 2 and 3, digitised from a bitmap: one training run, no error
+# The curves are v1's Figures 2 and 3, digitized from a bitmap: one training run, no error
 # bars, "step" is a policy update. Thin lines are o1-0912, which v1 draws beside it: pass@1
 # 0.744, and **cons@64** 0.833 next to R1-Zero's **cons@16**.
 
@@ -273,7 +273,7 @@ print(ends.to_string(index=False))
 # Three things to keep apart:
 #
 # * **71.0 or 77.9?** v1's curve ends at step 8,400 with 71.0 at AIME (the deck's number). v2's
-#   goes on to 10,400 steps and ends with 77.9. **Erratum 10**: the deck's Tables 3 to 6 and
+#   goes on to 10,400 steps and ends with 77.9. **[Erratum 10](../docs/errata.md#erratum-10)**: the deck's Tables 3 to 6 and
 #   Figure 3 are numbered as in v1, its Figures 2 and 9 as in v2; nothing on the slides says so.
 # * **cons@16 or cons@64?** v1's figure ends with cons@16 = 0.867, its Table 2 with cons@64 = 86.7.
 #   The same number under two names; the lines of o1 are cons@64. We know of no explanation.
@@ -284,10 +284,11 @@ print(ends.to_string(index=False))
 # %% [markdown]
 # ## Live: R1-Zero on SmolLM2
 #
-# `configs/r1_zero.yaml` is the recipe at our size: GRPO from a model that nobody fine-tuned for
-# the task, the two rules with one weight, a small KL term. What changed since
+# `configs/r1_zero.yaml` is the recipe at our size: GRPO from SmolLM2-135M-*Instruct*, the two rules with one weight, a small KL term. What changed since
 # [02](02_grpo.ipynb) is the reward, the template, and $\beta=0.001$; what differs from the real
-# thing (v2, §2.1) stands beside it.
+# thing (v2, §2.1) stands beside it. The largest difference first: R1-Zero starts from a *base* model,
+# without any SFT. Our policy has been instruction-tuned, though not for this format, so nothing here tests
+# "without SFT".
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -356,6 +357,7 @@ pd.DataFrame(rows)
 # to 4). Mean and 95 % interval over seeds; dots: the live run above.
 
 # %%
+data = rl.project_folder() / "data"
 recorded = rl.load_runs(data / "runs" / "grpo_addition-r1_smollm2-135m_seed*")
 keys = [
     "rewards/format_reward/mean",
@@ -480,9 +482,10 @@ for key in mixing.columns[3:7]:
 # did not teach mixing; it had no reason to hold on to a language, and chance moves what no reward
 # holds.
 #
-# *Readable* is our rule that every try is well formed and none is made twice. **Erratum 11**:
-# the slide's two drawbacks are v1's; v2 adds that R1-Zero is narrow. For that we look at the
-# two sizes of question that RL did not train on, two numbers (easy) and four (hard). Rows of
+# `readable` in the tables is our rule that every try is well formed and none is made twice. It measures waste,
+# not whether a person can read the text. **[Erratum 11](../docs/errata.md#erratum-11)**: the slide's two drawbacks are v1's; v2 adds that
+# R1-Zero is narrow (weak at writing and open questions). We have no such tasks. What we can measure is whether
+# RL on one size carries over to two others, two numbers (easy) and four (hard). Rows of
 # `data/experiments/r1_pipeline/seed*.csv`, paired by seed:
 
 
@@ -507,9 +510,8 @@ for metric in ("search-easy", "search-hard"):
     print(f"{metric:12} {compare('zero', 'base', metric).interval}")
 
 # %% [markdown]
-# Readability falls: one response in five more breaks our rule, mostly by a repeated try, which no
-# reward forbids. Narrowness does *not* show at this point: both untrained sizes gain as well. It
-# will show one stage later.
+# One response in five more breaks our rule, mostly by a repeated try, which no reward forbids. Both sizes that RL did not see
+# gain as well: it carries over, at this stage. One stage later it does not in every seed.
 
 # %% [markdown]
 # ## A reward for language
@@ -611,7 +613,7 @@ for metric in ("search-easy", "search", "search-hard"):
 # %% [markdown]
 # ## The pipeline
 #
-# **Erratum 12.** The slide "DeepSeek-R1, Simplified Pipeline" has no text at all, and the stage
+# **[Erratum 12](../docs/errata.md#erratum-12).** The slide "DeepSeek-R1, Simplified Pipeline" has no text at all, and the stage
 # table that belongs to it (v2, Table 3) is not in the deck. The pipeline, with ours below:
 
 # %%
@@ -693,11 +695,13 @@ pd.DataFrame({"base": describe(base), "after SFT": describe(pupil)}).round(2)
 # policy to what was selected: more right answers, fewer Chinese words. No reward was
 # maximized and no teacher was asked; keep that in mind for the last section. Nobody asked
 # for twice the length or for the repeated tries (*readable* falls, though every lesson was
-# readable) either: a right answer is often one that retried, and retrying is what was learnt.
+# readable) either: a right answer is often one that retried, and retrying is what was learned.
 #
 # ### All stages, five seeds
 #
-# Mean and 95 % interval of each stage. Accuracy on held-out questions of the three sizes, eight
+# Mean and 95 % interval of each stage; a share lies in [0, 1], so its interval is cut there. The base is one policy
+# for all seeds and has no interval over them, which is not certainty: its 0.26 is of 1,024 responses, and
+# [04](04_aha_moment.ipynb) finds 0.29 in 512 others. Accuracy on held-out questions of the three sizes, eight
 # samples each; the other columns describe the responses to `search`.
 
 
@@ -711,6 +715,8 @@ def intervals(table, metrics, by="stage"):
         columns[metric] = pd.Series(
             [
                 f"{x.estimate:.2f} [{x.low:.2f}, {x.high:.2f}]"
+                if x.high - x.low > 1e-9
+                else f"{x.estimate:.2f}"
                 for x in rows.itertuples(index=False)
             ],
             index=rows[by],
@@ -782,7 +788,7 @@ for half in (columns[:3], columns[3:]):
 # and leaves accuracy where it was.
 #
 # **Where they do not.** Our R1 does not reason better than our zero: the trained size was at its
-# ceiling already. And the narrowness that v2 mentions shows here in `dev2`, after RL on one size:
+# ceiling already. And `dev2`, after RL on one size, loses another size in some seeds:
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -800,7 +806,7 @@ print(by_seed[["zero", "dev2", "zero+language", "dev3", "r1"]].round(2).to_strin
 # %% [markdown]
 # ## What R1's performance table says
 #
-# **Erratum 13.** On the slide the column that groups the benchmarks has no header, the rows on
+# **[Erratum 13](../docs/errata.md#erratum-13).** On the slide the column that groups the benchmarks has no header, the rows on
 # architecture are shifted by a cell, and bold means "best of the row" (v1; in v2 it is a t-test at
 # p < 0.01). With the groups back (v1, Table 4):
 
@@ -859,7 +865,7 @@ print(ahead.agg(["sum", "count"]).rename_axis(None).T.to_string())
 # %% [markdown]
 # ## Distillation or RL?
 #
-# R1's 800,000 curated answers also teach small models, by SFT alone. **Erratum 14**: the
+# R1's 800,000 curated answers also teach small models, by SFT alone. **[Erratum 14](../docs/errata.md#erratum-14)**: the
 # slides say neither that, nor the number, nor how they were evaluated (temperature 0.6, 64 samples
 # for AIME). v1's Table 5 over size, and its Table 6, where the same 32B base went through
 # more than 10,000 steps of RL instead:
@@ -1024,17 +1030,20 @@ for student in ("search-base", "search-control"):
 # hundredths, with 4,096 lessons against the 2,250 right ones that the student found by itself. What
 # looks like distillation here is **selection**: one large round of rejection sampling.
 #
-# **Why not as in the paper?** Distillation can carry over only what the teacher has and the student
-# does not reach by itself. The paper's 32B model under RL stays at 47.0 where its teacher, twenty
-# times as large, has 79.8 (v1, Tables 4 and 6). Our teacher has 1.7 times the student's weights,
-# and under RL the student reaches its level alone (dashed line). So the slide's
-# "Distillation(powerful model->small model) > RL(small model)" is a statement about a gap. v2 adds a
-# counterweight (Table 17): a 7B model from before o1, under RL alone, goes from 7.9 to 22.3
-# at AIME 2024.
+# **Why not as in the paper?** A tempting answer is: because our students have no gap to close. It fits
+# `search-base`, which reaches its teacher's level by RL alone (dashed line). It does not fit `search-control`:
+# there the gap is largest (the teacher solves 0.93, the student after RL 0.54) and the teacher's lesson still
+# brings less than RL does, 0.44. The lesson is right answers with little in them of *why* an answer is given, and
+# this student does not learn from them to tell a hit from a miss, the fault that its pretraining left. So a gap
+# alone does not make distillation win; what the lessons show, and what the student can take from them,
+# must matter as well. Our two students cannot separate these. The paper's case is a 32B model that stays at 47.0 under RL where
+# its teacher, twenty times as large, has 79.8 (v1, Tables 4 and 6). v2 adds a counterweight (Table 17): Qwen2-Math-7B
+# under RL alone reaches 22.3 at AIME 2024, where its *instruct* sibling (another model, not the start of
+# the run) has 7.9.
 #
 # The slides' second conclusion, "Advancing beyond the boundaries of intelligence may still
 # require more powerful base models and larger-scale reinforcement learning", paraphrases v1
-# (**erratum 15**; v2 speaks of the boundary of *human* intelligence). A lab whose task has an
+# (**[erratum 15](../docs/errata.md#erratum-15)**; v2 speaks of the boundary of *human* intelligence). A lab whose task has an
 # exact ceiling cannot test it.
 
 # %% [markdown]
@@ -1043,7 +1052,7 @@ for student in ("search-base", "search-control"):
 # * **`rewards/format_reward/mean` stays at 0.** The policy never shows the format by itself, and
 #   nothing can be reinforced. Show one example, or do a cold start first.
 # * **`rewards/format_reward/mean` is 1 and `rewards/accuracy_reward/mean` is not.** The cheap rule
-#   is learnt first and from then on is a constant in every group: look at
+#   is learned first and from then on is a constant in every group: look at
 #   `frac_reward_zero_std`.
 # * **Accuracy rises and nobody can read it.** No rule reads the thinking. Log what you want to
 #   keep (`language_consistency`, readability), also when you do not reward it.
@@ -1059,7 +1068,8 @@ for student in ("search-base", "search-control"):
 # One row a claim: the paper's numbers with their version, ours as a mean difference with its 95 %
 # interval over seeds, and a verdict by rule: the interval excludes zero on the claimed side
 # (*holds here*), on the other (*contradicted here*), or does not (*does not show here*). Verdicts
-# are about the miniature, not about the paper.
+# are about the miniature, not about the paper. There are some twenty intervals in these tables: even if nothing differed,
+# about one of them would exclude zero by luck.
 
 
 # %%
@@ -1150,7 +1160,9 @@ rows = [
 claims_table(rows)
 
 # %% [markdown]
-# *Not testable here:* R1 is on a par with o1-1217 (v1, Table 4: ahead in 5 of the 11 rows where
+# *Not testable here, whatever the verdict by rule in the tables says:* "without SFT" (SmolLM2 is instruction-tuned, and
+# the lab's bases saw demonstrations of guess and check); "poor readability" (ours is that no try is made twice, which is waste);
+# "R1-Zero is narrow" (the paper means writing and open questions, ours are two or four numbers instead of three). Also: R1 is on a par with o1-1217 (v1, Table 4: ahead in 5 of the 11 rows where
 # both are given); preference rewards lift AlpacaEval by 25.5 points (v2, Table 3); the boundary
 # needs stronger bases and larger RL (v1, v2).
 #
