@@ -19,6 +19,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     # policy
     "policies.policy": ("Policy", "Critic", "load_policy"),
     "policies.embedded": ("fetch_embedded_model",),
+    "policies.kept": ("save_policy",),
     "policies.tiny": ("tiny_tokenizer", "tiny_policy"),
     "supervised.search_pretraining": ("Pretraining", "pretrain", "search_tokenizer"),
     "rollouts.scoring": ("per_token_logps", "packed_logps"),
@@ -43,6 +44,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     ),
     "rewards.integer": ("integer_reward",),
     "rewards.own": ("load_reward", "group_rows"),
+    "rewards.probing": ("probe",),
     "equations.shaping": (
         "soft_overlong_punishment",
         "overlong_filter",
@@ -100,6 +102,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     "supervised.curation": ("Response", "sample_responses", "reject"),
     "batch.plan": ("parse_seeds", "plan_sweep"),
     "batch.sweeps": ("run_sweep",),
+    "training.report": ("report_on", "pass_at"),
     "training.evaluation": ("evaluate", "answer_held_out", "split_gain"),
     # record
     "records.run_folders": ("runs_folder", "run_name", "find_runs"),

@@ -11,7 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rlnotes.cli import notebooks, results, training  # noqa: F401 (their commands)
+from rlnotes.cli import (  # noqa: F401 (their commands)
+    notebooks,
+    policies,
+    results,
+    training,
+)
 from rlnotes.cli.options import parse, parse_overrides
 from rlnotes.machine.versions import too_new, too_old
 

@@ -54,6 +54,7 @@ from rlnotes.training.chosen_rewards import (
 )
 from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.first_look import look_at
+from rlnotes.training.keeping import check_keeping
 from rlnotes.training.loop import TrainingResult, check_budget
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ def train_with_trl(
     kept = recorded(rewards)
     kept["provenance"] |= look_at(policy, task, config, engine="trl")
     kind = type(policy.model)  # FSDP puts another in its place
+    check_keeping(
+        config, policy, output, evaluations=evaluations, say=state.is_main_process
+    )
     state.wait_for_everyone()  # the first one writes only when all have looked
     with ExitStack() as stack:
         stack.enter_context(deterministic_algorithms(config.full_determinism))
@@ -130,15 +134,24 @@ def train_with_trl(
                 _recorder(config, output, state, overwrite, resume, kept)
             )
             saved = record.take_state()
-        callback = _attach(trainer, policy, record, evaluations, on_step, progress)
+        callback = _attach(
+            trainer, policy, kind, record, evaluations, on_step, progress
+        )
         _run(trainer, output, saved, record, callback)
         if state.is_main_process:
             say_what_changed(rewards)
+        trained = callback.trained()
+        trained.model.__dict__.pop("forward", None)  # the head that TRL fused into it
+        trained.model.eval()
+        if not callback.stopped:
+            callback.keeper.finish(config.max_steps, trained)
+            if record is not None:  # only now: a save that failed can be resumed
+                shutil.rmtree(record.partial / _CHECKPOINTS, ignore_errors=True)
     folder = None if output is None else Path(output)
     if folder is not None and callback.stopped:
         folder = partial_folder(folder)
     return TrainingResult(
-        Policy(_plain_model(trainer, kind), policy.tokenizer, policy.name),
+        trained,
         pd.DataFrame(callback.rows),
         folder,
         finished=not callback.stopped,
@@ -222,6 +235,7 @@ def _recorder(
 def _attach(
     trainer: NotesTrainer,
     policy: Policy,
+    kind: type,
     record: TrlRecorder | None,
     evaluations: bool,
     on_step: Callable[[dict[str, float]], None] | None,
@@ -230,7 +244,12 @@ def _attach(
     from rlnotes.engines.trl_recording import ProgressBar, Recording
 
     callback = Recording(
-        trainer, policy, record, evaluations=evaluations, on_step=on_step
+        trainer,
+        policy,
+        record,
+        kind=kind,
+        evaluations=evaluations,
+        on_step=on_step,
     )
     trainer.add_callback(callback)
     if progress and trainer.is_world_process_zero():
@@ -261,19 +280,6 @@ def _run(
     trainer.accelerator.wait_for_everyone()
     if record is not None and callback.stopped:
         record.stop(callback.stopped)
-    elif record is not None:
-        shutil.rmtree(record.partial / _CHECKPOINTS, ignore_errors=True)
-
-
-def _plain_model(trainer: NotesTrainer, kind: type) -> Any:
-    """The trained model, whole, without the head that TRL fused into it."""
-    from rlnotes.engines.trl_sharding import whole_model
-
-    if trainer.is_sharded:
-        return whole_model(trainer, kind).eval()
-    model: Any = trainer.model
-    model.__dict__.pop("forward", None)
-    return model.eval()
 
 
 def _checked_state(saved: dict[str, Any], trainer: NotesTrainer) -> str:

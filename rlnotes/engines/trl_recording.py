@@ -12,6 +12,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
+from rlnotes.engines.trl_sharding import whole_model
 from rlnotes.engines.trl_trainer import NotesTrainer
 from rlnotes.policies.policy import Policy
 from rlnotes.records.recording import RunRecorder
@@ -19,6 +20,7 @@ from rlnotes.training.checkpoints import SaveClock
 from rlnotes.training.config import Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
 from rlnotes.training.first_look import say_constant_rewards
+from rlnotes.training.keeping import PolicyKeeper
 from rlnotes.training.learner import Learner
 from rlnotes.training.loop import is_over, sample_steps
 
@@ -48,12 +50,14 @@ class Recording(TrainerCallback):
         policy: Policy,
         record: RunRecorder | None,
         *,
+        kind: type,
         evaluations: bool,
         on_step: Callable[[dict[str, float]], None] | None,
     ) -> None:
         self.trainer, self.policy, self.record = trainer, policy, record
         self.evaluations, self.on_step = evaluations, on_step
         self.rows: list[dict[str, float]] = [] if record is None else record.rows
+        self.keeper, self._kind = PolicyKeeper(trainer.config, record), kind
         self._clock = SaveClock(trainer.config.save_steps)
         self._entered, self.stopped = time.perf_counter(), ""
 
@@ -82,6 +86,7 @@ class Recording(TrainerCallback):
         self._log(step, row)
         if step == 1 and self.trainer.batch is not None:
             say_constant_rewards(self.trainer.batch, config, self.policy)
+        self._keep(self.rows[-1])
         if self.record is not None and step in sample_steps(config.max_steps):
             assert self.trainer.batch is not None
             self.record.add_samples(step, sample_records(self.trainer.batch, config))
@@ -140,6 +145,22 @@ class Recording(TrainerCallback):
         config = self.trainer.config
         sharded = self.trainer.is_sharded
         return dataclasses.replace(config, bf16=False) if sharded else config
+
+    def _keep(self, row: dict[str, float]) -> None:
+        """Keep the best policy; where it is in shards, every process lends its own."""
+        if self.trainer.config.save_policy != "best":
+            return
+        if broadcast_object_list([self.keeper.is_better(row)])[0]:
+            policy = self.trained()
+            if self.record is not None:
+                self.keeper.keep(row, policy)
+
+    def trained(self) -> Policy:
+        """The model as it is now, whole, with its tokenizer."""
+        trainer = self.trainer
+        sharded = trainer.is_sharded
+        model = whole_model(trainer, self._kind) if sharded else trainer.model
+        return Policy(model, self.policy.tokenizer, self.policy.name)
 
     def _log(self, step: int, metrics: dict[str, float]) -> None:
         self.rows.append({"step": step, **metrics})

@@ -5,6 +5,7 @@
         samples.jsonl   some completions, one JSON object a line
         config.yaml     the resolved configuration
         rewards/        the text of own reward functions, if there are any
+        policy/         the trained policy, if it is kept
         meta.json       commit, command, versions, device, seconds, peak memory, status
 
 The folder is written as `<name>.partial`, step by step, and takes its final name when
@@ -151,6 +152,16 @@ class RunRecorder:
     def rows(self) -> list[dict[str, Any]]:
         """What was logged so far, before the run was resumed included."""
         return list(self._rows)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What meta.json tells of the run's origin."""
+        return dict(self._meta)
+
+    def note(self, **facts: Any) -> None:
+        """Add to what meta.json tells, at once."""
+        self._meta |= facts
+        self._write_meta("running")
 
     def take_state(self) -> dict[str, Any] | None:
         """The state to go on from, handed out once; None: start at the beginning."""

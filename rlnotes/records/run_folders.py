@@ -19,7 +19,7 @@ RunPaths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 PARTIAL = ".partial"
 _PARTIAL_META = os.path.join(PARTIAL, "meta.json")
 RUN_FILES = ("metrics.csv", "samples.jsonl", "config.yaml", "meta.json")
-OURS = (*RUN_FILES, "policy", "rewards", "state.pt", "checkpoints")
+OURS = (*RUN_FILES, "state.pt", "checkpoints", "policy", "rewards", "best")
 """All that we ever write into a run's folder: a folder with more is not ours."""
 NAME_PARTS = ("algorithm", "task", "policy", "seed")
 
@@ -32,7 +32,8 @@ def runs_folder() -> Path:
 def run_name(config: Mapping[str, Any]) -> str:
     """Folder name of a run: `<algorithm>_<task>_<policy>_seed<k>`.
 
-    A policy that is a folder or a hub id gives its last part, and a character that is
+    A policy that is a folder or a hub id gives its last part, the kept policy of a run
+    that run's name, and a character that is
     no letter, digit, dot or hyphen becomes a hyphen. Raises ValueError when one of
     `algorithm`, `task`, `policy`, `seed` is missing.
     """
@@ -43,7 +44,9 @@ def run_name(config: Mapping[str, Any]) -> str:
             f" {missing} missing in {sorted(config)}"
         )
     parts = [str(config["algorithm"]), str(config["task"])]
-    parts += [Path(str(config["policy"])).name, f"seed{config['seed']}"]
+    path = Path(str(config["policy"]))
+    kept = path.name == "policy" and path.parent.name  # the next stage of that run
+    parts += [kept or path.name, f"seed{config['seed']}"]
     return "_".join(
         "".join(c if c.isalnum() or c in ".-" else "-" for c in part) for part in parts
     )

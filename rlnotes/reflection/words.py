@@ -105,6 +105,16 @@ class WordList:
                 return index
         raise AssertionError("casefold is not character by character")
 
+    def mark(self, text: str, before: str, after: str) -> str:
+        """`text` with every one of the words between two marks."""
+        places = [i for i, c in enumerate(text) for _ in c.casefold()] + [len(text)]
+        done, parts = 0, []
+        for match in self._pattern.finditer(text.casefold()):
+            start, end = places[match.start()], places[match.end()]
+            parts += [text[done:start], before, text[start:end], after]
+            done = end
+        return "".join([*parts, text[done:]])
+
     @cached_property
     def _name_of(self) -> dict[str, str]:
         spellings = [[_normal(s) for s in entry.split("/")] for entry in self.entries]

@@ -76,15 +76,16 @@ def sample_held_out(
     max_completion_length: int,
     temperature: float = 1.0,
     cache_implementation: str | None = None,
+    seed: int = 0,
 ) -> Rollouts:
-    """Answers to every held-out question, drawn in one batch with seed 0."""
+    """Answers to every held-out question, drawn in one batch."""
     return generate_rollouts(
         policy,
         task.held_out(),
         num_generations=num_generations,
         max_completion_length=max_completion_length,
         temperature=temperature,
-        generator=torch.Generator().manual_seed(0),
+        generator=torch.Generator().manual_seed(seed),
         cache_implementation=cache_implementation,
     )
 
@@ -97,11 +98,17 @@ def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
     names = ("eval_samples", "max_completion_length")
     with naming_what_to_lower(config, "answering held-out questions", *names):
         answers = answer_held_out(policy, task, config)
-    greedy, sampled = answers.greedy, answers.sampled
-    accuracy = [get_accuracy_reward(task.verify)]
-    right = score(sampled, accuracy)[:, 0].view(-1, config.eval_samples)
+    return held_out_metrics(answers, task, config)
+
+
+def held_out_metrics(
+    answers: HeldOut, task: TaskSet, config: Config
+) -> dict[str, float]:
+    """The metrics of `evaluate` from answers that are there already."""
+    sampled = answers.sampled
+    right = verdicts(sampled, task)
     return {
-        "eval/greedy_accuracy": float(score(greedy, accuracy).mean()),
+        "eval/greedy_accuracy": float(verdicts(answers.greedy, task).mean()),
         "eval/sampled_accuracy": float(right.mean()),
         f"eval/maj@{config.eval_samples}": majority_accuracy(sampled, right, task),
         f"eval/pass@{config.eval_samples}": float((right.amax(1) > 0).float().mean()),
@@ -112,21 +119,36 @@ def evaluate(policy: Policy, task: TaskSet, config: Config) -> dict[str, float]:
     }
 
 
-def majority_accuracy(rollouts: Rollouts, right: Tensor, task: TaskSet) -> float:
-    """maj@k: the score of each group's most frequent answer, `right` (P, k).
+def verdicts(rollouts: Rollouts, task: TaskSet) -> Tensor:
+    """The task's score of every completion, (P, k)."""
+    scores = score(rollouts, [get_accuracy_reward(task.verify)])[:, 0]
+    return scores.view(-1, rollouts.num_generations)
 
-    Of equally frequent answers the first drawn one counts; a group without any answer
-    scores 0.
+
+def majority_accuracy(rollouts: Rollouts, right: Tensor, task: TaskSet) -> float:
+    """maj@k: the score of each group's most frequent answer, `right` (P, k)."""
+    votes = zip(answers_by_question(rollouts, task), right.tolist(), strict=True)
+    return sum(majority_score(*pair) for pair in votes) / len(rollouts.tasks)
+
+
+def answers_by_question(rollouts: Rollouts, task: TaskSet) -> list[list[str | None]]:
+    """The answer that each completion of a question gives, as they vote on it."""
+    size = rollouts.num_generations
+    return [
+        [task.read_answer(x, one) for x in rollouts.texts[i * size : (i + 1) * size]]
+        for i, one in enumerate(rollouts.tasks)
+    ]
+
+
+def majority_score(answers: Sequence[str | None], right: Sequence[float]) -> float:
+    """The score of the most frequent answer; of equals, of the first drawn.
+
+    0 where none of the completions gives an answer.
     """
-    size, total = rollouts.num_generations, 0.0
-    for group, question in enumerate(rollouts.tasks):
-        texts = rollouts.texts[group * size : (group + 1) * size]
-        answers = [task.read_answer(text, question) for text in texts]
-        votes = Counter(answer for answer in answers if answer is not None)
-        if votes:
-            winner = votes.most_common(1)[0][0]
-            total += float(right[group, answers.index(winner)])
-    return total / len(rollouts.tasks)
+    votes = Counter(answer for answer in answers if answer is not None)
+    if not votes:
+        return 0.0
+    return float(right[answers.index(votes.most_common(1)[0][0])])
 
 
 def describe(rollouts: Rollouts, task: TaskSet) -> dict[str, float]:

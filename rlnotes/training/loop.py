@@ -54,6 +54,7 @@ from rlnotes.training.chosen_rewards import (
 from rlnotes.training.config import DEFAULTS, Config
 from rlnotes.training.evaluation import evaluate, sample_records, summarize
 from rlnotes.training.first_look import look_at, say_constant_rewards
+from rlnotes.training.keeping import PolicyKeeper, check_keeping
 from rlnotes.training.learner import Learner
 from rlnotes.training.updates import update
 
@@ -88,14 +89,14 @@ def train(
 ) -> TrainingResult:
     """Train `config.policy` on `config.task`; the whole of it, in data-flow order.
 
-    With `output`, the record (metrics.csv, samples.jsonl, config.yaml, meta.json)
-    appears there when the run has finished, whole; `overwrite` lets it replace an
-    earlier one. The given policy is changed in place, where it is; without one,
-    `config.policy` is trained on the GPU if there is one. `on_step` is called with each
-    row of metrics. `reward_funcs`, names and functions by TRL's contract, takes the
-    place of the config's (docs/own_rewards.md). Raises ValueError before anything is
-    written if the config cannot run, RuntimeError that names what to lower when memory
-    runs out.
+    With `output`, the record (`records.recording`) and, as `config.save_policy` says,
+    the policy appear there when the run has finished, whole; `overwrite` lets it
+    replace an earlier one. The given policy is changed in place, where it is; without
+    one, `config.policy` is trained on the GPU if there is one. `on_step` is called with
+    each row of metrics. `reward_funcs`, names and functions by TRL's contract, takes
+    the place of the config's (docs/own_rewards.md). Raises ValueError before anything
+    is written if the config cannot run, RuntimeError that names what to lower when
+    memory runs out.
 
     With `resume`, a run that was killed goes on in its `.partial` folder from the last
     state that `config.save_steps` had it save, to the same bits on the same machine;
@@ -117,6 +118,7 @@ def train(
     policy = policy or load_policy(config.policy).to(device)
     kept = recorded(rewards)
     kept["provenance"] |= look_at(policy, task, config)
+    check_keeping(config, policy, output, evaluations=evaluations)
     torch.manual_seed(config.seed)
     learner = Learner.create(config, policy)
     rows: list[dict[str, float]] = []
@@ -137,6 +139,7 @@ def train(
         checkpoints = Checkpoints(learner, record, config.save_steps)
         done = checkpoints.restore()
         rows += record.rows if record is not None else []
+        keeper = PolicyKeeper(config, record)
         if done < 0:
             if evaluations:
                 log(0, evaluate(learner.refreshed_sampler(), task, config))
@@ -150,6 +153,8 @@ def train(
             if evaluations and (due or step == last):
                 metrics |= evaluate(learner.refreshed_sampler(), task, config)
             log(step, metrics)
+            if keeper.is_better(rows[-1]):
+                keeper.keep(rows[-1], policy)
             if record is not None and step in sample_steps(config.max_steps):
                 record.add_samples(step, sample_records(batch, config))
             if step < config.max_steps:
@@ -160,7 +165,9 @@ def train(
                 break
         say_what_changed(rewards)
         finished = last == config.max_steps
-        if record is not None and not finished:
+        if finished:
+            keeper.finish(last, policy)
+        elif record is not None:
             record.stop(f"max_minutes={config.max_minutes:g} over at step {last}")
     folder = None if output is None else Path(output)
     if folder is not None and not finished:

@@ -49,6 +49,7 @@ def test_import_rlnotes_imports_nothing_slow():
         "",
         *["check", "fetch", "algorithms", "run", "notebook", "train", "table"],
         *["pretrain", "sweep", "matrix", "size", "reflect"],
+        *["sample", "chat", "evaluate", "probe"],
     ],
 )
 def test_every_command_explains_itself(command, capsys):
@@ -109,6 +110,7 @@ def test_debug_shows_the_traceback(tmp_path):
 def test_train_refuses_an_occupied_folder_before_it_loads_a_policy(tmp_path, capsys):
     for name in ("run", "late.partial"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "meta.json").write_text("{}")
     for name, what in (("run", "a run"), ("late", "an interrupted run")):
         assert main([*TRAIN, "--output", str(tmp_path / name)]) == 2
         assert f"{what} is already in" in capsys.readouterr().err
