@@ -610,6 +610,7 @@ def test_the_record_is_that_of_our_loop(tmp_path):
         "config.yaml",
         "meta.json",
         "metrics.csv",
+        "policy",
         "samples.jsonl",
     ]
     # the policy that comes back is a plain one, and the one that was evaluated

@@ -88,7 +88,8 @@ def record(folder: Path) -> tuple:
     kept = [i for i, name in enumerate(header) if not name.startswith("step_time")]
     metrics = [[row[i] for i in kept] for row in [header, *rows]]
     texts = [(folder / name).read_bytes() for name in ("samples.jsonl", "config.yaml")]
-    assert sorted(p.name for p in folder.iterdir()) == PLAIN
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*PLAIN, "policy"])
+    texts.append((folder / "policy" / "model.safetensors").read_bytes())
     return metrics, *texts
 
 
