@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rlnotes.tasks.base import Task, is_number
+from rlnotes.tasks.base import Task
+from rlnotes.tasks.numbers import read_number
 
 ASPECTS = ("accuracy", "format", "integer", "length", "language")
 LONG = 3000  # words
@@ -50,7 +51,7 @@ def form_of(task: Task, name: str) -> Form:
 def probe_cases(task: Task, name: str, wrong: str) -> list[Case]:
     """Every case for one question; `wrong` is another answer of the same kind."""
     form, gold = form_of(task, name), task.answer.strip()
-    number = is_number(gold)
+    number = read_number(gold) is not None
     cases = [
         *_honest(form, gold, wrong, number),
         *_empty(task),
@@ -104,12 +105,16 @@ def _empty(task: Task) -> list[Case]:
 def _placed(form: Form, gold: str, wrong: str) -> list[Case]:
     """The right answer at a place where it is no answer, or one of several."""
     formed: dict[str, Any] = {"formed": True, "integer": None}
+    unanswered = form(f"It is {gold}.", "")
+    # without a place for the answer, the thought is the answer
+    placed = "<answer>" in unanswered or "boxed" in unanswered
     return [
         Case("a wrong answer", form("So:", wrong), formed=True, integer=True),
         Case("right thought, wrong answer", form(f"It is {gold}.", wrong), **formed),
         Case(
             "right thought, no answer",
-            form(f"It is {gold}.", ""),
+            unanswered,
+            right=False if placed else None,
             formed=None,
             integer=None,
         ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rlnotes.tasks.base import Task, TaskSet, is_number, last_number
+from rlnotes.tasks.base import Task, TaskSet, last_number
 from rlnotes.tasks.final_answers import final_answer, without_spaces
+from rlnotes.tasks.numbers import read_number
 
 
 def lenient_score(task_set: TaskSet, completion: str, task: Task) -> float:
@@ -15,7 +16,7 @@ def lenient_score(task_set: TaskSet, completion: str, task: Task) -> float:
     """
     if task_set.verify(completion, task) >= 1:
         return 1.0
-    if is_number(task.answer.strip()):
+    if read_number(task.answer) is not None:
         places = (completion, final_answer(completion, "boxed"))
         return float(last_number(task.answer) in map(last_number, places))
     lines = completion.strip().splitlines()
