@@ -48,7 +48,7 @@ class DatasetOptions:
 
     def __post_init__(self) -> None:
         """Refuse what no dataset could have, before one is loaded."""
-        check_choice("template", self.template, ("boxed", "r1"))
+        check_choice("template", self.template, ("boxed", "r1", "plain"))
         check_choice("verifier", self.verifier, (None, "number", "math", "expression"))
         check_range("held_out", self.held_out, low=1, integer=True)
         for field in fields(self)[:6]:

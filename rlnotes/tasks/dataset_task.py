@@ -6,7 +6,8 @@
     load_task("file/<path>.jsonl", held_out=200)    # .json, .jsonl, .csv, .parquet
 
 Options stand behind `?` (so a YAML file can name them) or are keywords. The prompt asks
-for the final answer in a box, or with `template="r1"` in R1-Zero's tags.
+for the final answer in a box, or with `template="r1"` in R1-Zero's tags;
+`template="plain"` asks the question as it is, of a model without a chat template.
 """
 
 from __future__ import annotations
@@ -125,6 +126,8 @@ class DatasetTask(SplitTasks):
         if isinstance(question, str):
             if self.template == "r1":
                 return _R1.replace("{question}", question)
+            if self.template == "plain":
+                return question
             question = (("user", question),)
             says_how: object = None
         else:
