@@ -29,7 +29,8 @@ from tqdm import tqdm
 
 from rlnotes.machine import provenance
 
-RESULTS = Path(__file__).resolve().parent / "results"
+HERE = Path(__file__).resolve().parent / "results"
+RESULTS = Path(os.environ.get("RLNOTES_RESULTS") or HERE)
 Row = dict[str, Any]
 Task = tuple[str, Any]  # a contestant and a case, hashable
 Clock = Callable[[], float]

@@ -1,7 +1,7 @@
 """One whole GRPO step (rollouts, rewards, update): ours against TRL's GRPOTrainer.
 
     python benchmarks/train_step.py            # about 20 minutes on an idle machine
-    python benchmarks/train_step.py --quick    # one step each, writes nothing
+    python benchmarks/train_step.py --quick    # the search policy, writes nothing
 
 SmolLM2-135M on multiplication (8 prompts × 8 completions, at most 24 tokens, bfloat16
 autocast) and the search policy (32 × 8, at most 128 tokens, float32): one update a
@@ -31,8 +31,10 @@ from common import (
     write_results,
 )
 
+from rlnotes.batch.sizing import PROCESS, estimate
 from rlnotes.machine.provenance import peak_gpu_memory_mb, peak_memory_mb
 from rlnotes.policies.policy import load_policy
+from rlnotes.policies.shapes import load_shape
 from rlnotes.rewards.rewards import get_accuracy_reward
 from rlnotes.tasks.base import TaskSet
 from rlnotes.tasks.loading import load_task
@@ -227,10 +229,18 @@ def measure_all(
     return interleave(tasks, arguments.rounds, measure)
 
 
-def make_rows(medians: dict[Task, dict[str, float]], config: Config) -> list[Row]:
+def make_rows(
+    medians: dict[Task, dict[str, float]], config: Config, device: str
+) -> list[Row]:
     """Speed, peak memory and mean length of a case."""
     ours, peer = medians["ours", config], medians["peer", config]
     rows: list[Row] = []
+    if config.policy == "smollm2-135m" and device != "cpu":
+        shape = load_shape(config.policy)
+        computed = estimate(config, shape, prompt_length=48).peak - PROCESS
+        peers = {"rlnotes size": computed / 1e6}
+        case = f"peak memory, {label(config)}"
+        rows += compare(case, "MB", ours["memory"], peers)
     for key, name, unit in (
         ("rate", "GRPO step", "samples/s"),
         ("memory", "peak memory", "MB"),
@@ -252,9 +262,14 @@ def main() -> None:
         return child(json.loads(arguments.child))
     if arguments.quick:
         arguments.rounds = arguments.steps = 1
-    configs = [search_config(arguments.search_policy), smollm2_config()]
+    configs = [search_config(arguments.search_policy)]
+    configs += [] if arguments.quick else [smollm2_config()]
     medians = measure_all(configs, arguments)
-    rows = [row for config in configs for row in make_rows(medians, config)]
+    rows = [
+        row
+        for config in configs
+        for row in make_rows(medians, config, arguments.device)
+    ]
     print_table(rows)
     if not arguments.quick:
         method = METHOD.format(steps=arguments.steps)

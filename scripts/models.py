@@ -154,10 +154,10 @@ def first_use_times() -> dict[str, float]:
     """Seconds of the comparison for the lab, SmolLM2 and a 0.5B shape; best of 3."""
     from transformers import AutoModelForCausalLM
 
-    from rlnotes.policies.shapes import _qwen_config
+    from rlnotes.policies.shapes import qwen_config
 
     lab, real = load_policy("search-base"), load_policy("smollm2-135m")
-    half = AutoModelForCausalLM.from_config(_qwen_config("0.5B")).eval()
+    half = AutoModelForCausalLM.from_config(qwen_config("0.5B")).eval()
     policies = {
         "search-base (0.3 M weights)": lab,
         "SmolLM2-135M": real,

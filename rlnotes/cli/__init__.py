@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from rlnotes.cli import (  # noqa: F401 (their commands)
+    gpu,
     notebooks,
     policies,
     results,

@@ -24,7 +24,7 @@ def command(*options: Option) -> Callable[[Handler], Handler]:
 
     def register(handler: Handler) -> Handler:
         text = (handler.__doc__ or "").partition("\n")[0]
-        name = handler.__name__
+        name = handler.__name__.replace("_", "-")
         parser = _COMMANDS.add_parser(
             name, help=text, description=text, parents=[_DEBUG]
         )

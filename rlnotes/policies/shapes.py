@@ -79,7 +79,7 @@ def load_shape(policy: str) -> Shape:
         raise ValueError("policy: tiny is made on the spot, some megabytes in all")
     family = re.fullmatch(r"(?:.*/)?Qwen2\.5-(?:Math-)?(0\.5B|1\.5B|3B|7B).*", policy)
     if family and not Path(policy).is_dir():
-        return shape_of(_qwen_config(family[1]))
+        return shape_of(qwen_config(family[1]))
     committed = committed_policies() / Path(policy).name
     source = fetch() if policy == EMBEDDED_POLICY else Path(policy).expanduser()
     return shape_of(_read_config(committed if committed.is_dir() else source))
@@ -105,7 +105,8 @@ def shape_of(config: Any) -> Shape:
     )
 
 
-def _qwen_config(size: str) -> Any:
+def qwen_config(size: str) -> Any:
+    """Config of Qwen2.5 of a size, like "1.5B", as its reports give it."""
     from transformers import Qwen2Config
 
     fields: dict[str, Any] = dict(zip(_FIELDS, _QWEN[size], strict=True))

@@ -1,4 +1,4 @@
-"""What only a GPU can show; skipped without one (docs/scaling.md lists the rest)."""
+"""What only a GPU can show; skipped without one (docs/gpu.md lists the rest)."""
 
 import pytest
 import torch
