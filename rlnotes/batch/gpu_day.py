@@ -189,6 +189,7 @@ def run_day(
         later = [parts[other].at_most or 0 for other in names[number + 1 :]]
         left = end - time.monotonic()
         given = part.at_most or left - min(sum(later), left / 3)
+        given = left if dry_run else given  # a CPU may be as slow as it likes
         outcome = _run_part(name, part, output, min(given, left), dry_run)
         day["parts"].append(outcome)
         _write_whole(output / DAY, json.dumps(day, indent=1).encode())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.batch.gpu_day import DAY, PARTS
-from rlnotes.records.run_folders import is_run, partial_folder
+from rlnotes.records.run_folders import PARTIAL, is_run
 
 AWAITS = "awaits a GPU"
 PAGE = Path("docs") / "gpu.md"
@@ -57,7 +57,7 @@ def _records(scratch: Path, root: Path) -> dict[Path, Path]:
     moves = {}
     for meta in sorted(scratch.glob("runs/runs/*/*/meta.json")):
         run = meta.parent
-        if not is_run(run) or run.name.endswith(partial_folder(Path()).name):
+        if not is_run(run) or run.name.endswith(PARTIAL):
             continue
         target = root / _RECORDS / f"{run.name}_gpu"
         if target.exists():

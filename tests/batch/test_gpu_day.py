@@ -30,7 +30,7 @@ def part(script, **changes):
 def test_a_rehearsal_in_which_the_benchmarks_fail_leaves_the_rest_whole(tmp_path):
     parts = select(["check", "tests", "loss", "runs"])
     parts["loss"] = replace(parts["loss"], rehearsal=("-c", "raise SystemExit('no')"))
-    outcomes = run_day(tmp_path / "day", minutes=5, dry_run=True, parts=parts)
+    outcomes = run_day(tmp_path / "day", minutes=15, dry_run=True, parts=parts)
     states = {one["name"]: one["state"] for one in outcomes}
     failed = states.pop("loss")
     assert failed == "failed: exit status 1" and set(states.values()) == {"done"}
