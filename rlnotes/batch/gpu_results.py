@@ -119,8 +119,8 @@ def _rows(root: Path, name: str) -> Iterable[str]:
 def _accuracies(root: Path, algorithm: str) -> str:
     from rlnotes.records.reading import load_run
 
-    name = f"{algorithm}_addition-2digit_smollm2-135m_seed*_gpu"
-    what = "on sums of two-digit numbers, five seeds"
+    name = f"{algorithm}_multiplication_smollm2-135m_seed*_gpu"
+    what = "on products of two numbers, five seeds"
     runs = sorted((root / _RECORDS).glob(name))
     if not runs:
         return f"{what} | {AWAITS}"
