@@ -178,6 +178,10 @@ def fresh():
 
 
 # %%
+ACCURACY, LENGTH = "eval/sampled_accuracy", "eval/mean_length"
+ENTROPY = "entropy of a response, nats"
+
+
 def live(**fields):
     """One run per seed; `samples` counts every completion that was generated."""
     runs = []
@@ -187,24 +191,33 @@ def live(**fields):
         table = rl.train(config, policy=policy, task=bench, progress=False).metrics
         trained = table["reward"].notna() * config.generation_batch_size
         samples = table.get("dynamic_sampling/completions", trained).fillna(0).cumsum()
-        held_out = rl.evaluate(policy, task, config)["eval/sampled_accuracy"]
-        runs.append(table.assign(seed=seed, samples=samples, held_out=held_out))
+        held_out = rl.evaluate(policy, task, config)
+        table = table.assign(seed=seed, samples=samples)
+        table["held_out"] = held_out["eval/sampled_accuracy"]
+        table["held_out_greedy"] = held_out["eval/greedy_accuracy"]
+        table[ENTROPY] = table["eval/entropy"] * table[LENGTH]
+        runs.append(table)
     return pd.concat(runs, ignore_index=True)
 
 
 naive = live(eval_steps=2)
 
 # %% [markdown]
-# Two helpers for all that follows: the paired difference to the baseline (last three steps of a
-# rollout metric, last evaluation of an `eval/` one), and a line that says whether its interval
-# excludes 0. Sixty-four updates are few; some effects will drown, and we will say so. The
-# assertion is for the test suite: whoever flips a sign in the library sees it here.
+# Two helpers for all that follows: the paired difference to the baseline at the last evaluation
+# (of a rollout metric, such as a clip share: the mean of the last three steps), and a line that
+# says whether its interval excludes 0. Sixty-four updates are few; some effects will drown, and
+# we will say so. The assertion is for the test suite: whoever flips a sign in the library sees
+# it here.
+#
+# Entropy is that of a **whole response**, the mean entropy of a token times the mean length. The
+# mean over tokens alone would mislead here: most tokens of an answer are cheap dots, so it rises
+# whenever answers get shorter, whatever the policy has become.
 
 
 # %%
 def level(runs, key):
     """Per seed: mean of the last three steps, or the last evaluation."""
-    last = 1 if key.startswith("eval/") else 3
+    last = 1 if key.startswith("eval/") or key == ENTROPY else 3
     values = runs.dropna(subset=[key]).groupby("seed")[key]
     return values.agg(lambda s: s.tail(last).mean())
 
@@ -222,12 +235,13 @@ def report(label, runs, *keys):
 
 # %%
 first = naive[naive["step"] == 0].iloc[0]
-for key in ("eval/sampled_accuracy", "eval/entropy", "eval/mean_length"):
-    print(f"naive GRPO  {key:22} {first[key]:.2f} → {level(naive, key).mean():.2f}")
-untrained = rl.evaluate(base, task, rl.make_config(**common))["eval/sampled_accuracy"]
-after = naive.groupby("seed")["held_out"].first().mean()
-print(f"naive GRPO  held-out accuracy      {untrained:.2f} → {after:.2f}")
-gain = level(naive, "eval/sampled_accuracy").mean() - first["eval/sampled_accuracy"]
+for key in (ACCURACY, ENTROPY, LENGTH):
+    print(f"naive GRPO  {key:27} {first[key]:.2f} → {level(naive, key).mean():.2f}")
+untrained = rl.evaluate(base, task, rl.make_config(**common))
+for how, column in (("sampled", "held_out"), ("greedy", "held_out_greedy")):
+    before, after = untrained[f"eval/{how}_accuracy"], naive[column].mean()
+    print(f"naive GRPO  held out, {how:17} {before:.2f} → {after:.2f}")
+gain = level(naive, ACCURACY).mean() - first[ACCURACY]
 assert gain > 0.2
 
 # %% [markdown]
@@ -274,8 +288,9 @@ for axes in figure.axes:
 # **Erratum 18.** The slide says the upper clip makes "exploitation more probable" and leaves
 # out why. A ratio is a *factor*. A token of probability 0.01 may rise to 0.012 before its
 # gradient stops; one of 0.9 could rise to 1.08, which no probability does, so for it the bound
-# does not exist. The clip holds back the rare and never the common: that is how it narrows the
-# policy.
+# does not exist. The bound binds for every token whose probability was below $1/1.2=0.83$. In
+# absolute terms it leaves a rare token almost no room (0.002 for the one of 0.01) and a common
+# one a lot (0.1 for one of 0.5): that is how the clip narrows a policy.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -382,6 +397,11 @@ def plot_paper(axes, figure_name, label, color):
     axes.plot(table["step"], table["y"], color=color, lw=1, label=label)
 
 
+def per_response(runs):
+    """Entropy of a whole sampled response, nats."""
+    return runs["entropy"] * runs["completions/mean_length"]
+
+
 def our_curve(axes, runs, key, label, color, x="step"):
     """Mean over the seeds and their range."""
     by_step = runs.dropna(subset=[key]).groupby("step")
@@ -406,25 +426,31 @@ for runs, label, color in (
     (clip_higher, ".28", RED),
     (unbounded, "none", GRAY),
 ):
-    our_curve(ours, runs, "entropy", label, color)
-ours.set(xlabel="step (8 updates)", title="ours, 5 seeds: mean and range")
+    our_curve(ours, runs.assign(nats=per_response(runs)), "nats", label, color)
+ours.set(
+    xlabel="step (8 updates)",
+    ylabel="nats a response",
+    title="ours, 5 seeds: mean and range",
+    ylim=(0, None),
+)
 _ = ours.legend(title="upper clip", fontsize=8)
 
 # %%
 for label, runs in (("ε_high .28", clip_higher), ("no upper clip", unbounded)):
-    report(label, runs, "entropy", "clip_ratio/high_mean", "eval/sampled_accuracy")
+    report(label, runs, ENTROPY, LENGTH, "clip_ratio/high_mean", ACCURACY)
 
 # %% [markdown]
 # In the paper, one run each: with 0.2 the entropy falls to 0.005 by update 2,300; with 0.28 it
-# stays near 0.4. In the runs stored here 0.28 cannot be told from 0.2, while without the upper
-# bound the entropy stays up. So the bound pushes the way the paper says, and 0.08 more of it is
-# too small a dose for sixty-four updates. Whether more entropy is *better* is another claim;
-# the accuracy lines are there for it.
+# stays near 0.4. Here the lines above say what 64 updates of a toy can show, and that is little:
+# the bound is met by few tokens (`clip_ratio/high_mean`), and an answer has two to ten of them.
+# An earlier version of this page read the mean entropy of a *token*, which went up
+# without a bound, as the paper's effect. It was not: answers had become shorter. Whether
+# clip-higher keeps a policy from collapsing this bench cannot tell.
 
 # %% [markdown]
 # ## Technique 2: dynamic sampling
 #
-# $$0<\big|\{o_i \mid \text{is\_equivalent}(a,o_i)\}\big|<G \qquad\text{(DAPO Eq 11)}$$
+# $$0<\big|\{o_i \mid \operatorname{equivalent}(a,o_i)\}\big|<G \qquad\text{(DAPO Eq 11)}$$
 #
 # Groups that are all right or all wrong have advantage 0, so they fill the batch and teach
 # nothing. DAPO samples until 512 groups are mixed. In the open it is one line per group; the
@@ -667,13 +693,14 @@ for panel in (axes[0, 0], axes[0, 1], axes[1, 1]):
     panel.legend(fontsize=8)
 
 # %%
-keys = ("completions/mean_length", "entropy", "eval/sampled_accuracy")
-report("token-level loss", token_level, *keys)
+report("token-level loss", token_level, LENGTH, ENTROPY, ACCURACY)
 
 # %% [markdown]
 # Answers of two to ten tokens are a poor place to look for an effect of *long* answers: the
-# weights of the two rules differ by at most a factor of five here, and by hundreds in a run
-# where one answer has 100 tokens and another 20,000. The lines above are reported as they fell.
+# weights of the two rules differ by at most a factor of five here, and by two hundred in a run
+# where one answer has 100 tokens and another 20,000. In the paper the token mean keeps answers
+# *shorter* than the mean of means does; where the first line above has a plus, the toy has gone
+# the other way, and nothing about long answers follows from either.
 # Dr. GRPO's authors add that a token mean does not remove the length bias either, because its
 # denominator still depends on the lengths that were sampled ([02](02_grpo.ipynb)).
 
@@ -811,9 +838,8 @@ for panel in (axes[0, 0], axes[0, 1], axes[1, 1]):
     panel.legend(fontsize=8)
 
 # %%
-keys = ("completions/mean_length", "completions/clipped_ratio", "eval/sampled_accuracy")
-report("filtering", filtering, *keys)
-report("soft punishment", punishing, *keys)
+report("filtering", filtering, LENGTH, "completions/clipped_ratio", ACCURACY)
+report("soft punishment", punishing, LENGTH, "completions/clipped_ratio", ACCURACY)
 
 # %% [markdown]
 # The punishment moves what it names, the length, and quickly. Filtering removes the one signal
@@ -943,7 +969,7 @@ fan = {
 fan["DAPO"] = live(
     **punished, epsilon_high=0.28, loss_type="dapo", dynamic_sampling=True
 )
-fan_keys = ["eval/sampled_accuracy", "eval/entropy", "eval/mean_length"]
+fan_keys = [ACCURACY, ENTROPY, LENGTH]
 
 # %%
 figure, panels = plt.subplots(1, 3, figsize=(11, 3), sharey=True)
@@ -964,21 +990,25 @@ rows = {"naive GRPO": naive, **fan}
 table = pd.DataFrame(
     {key: {n: level(r, key).mean() for n, r in rows.items()} for key in fan_keys}
 )
-table["held-out"] = {n: level(r, "held_out").mean() for n, r in rows.items()}
+table["held out"] = {n: r["held_out"].mean() for n, r in rows.items()}
+table["held out, greedy"] = {n: r["held_out_greedy"].mean() for n, r in rows.items()}
 table["generated"] = {
     n: r.groupby("seed")["samples"].max().mean() for n, r in rows.items()
 }
-print(table.round(3).to_string())
 for name, runs in fan.items():
     report(name, runs, *fan_keys)
+table.round(2)
 
 # %% [markdown]
-# What the fan shows is what the lines call clear of 0, and not much else. The runs are made where
-# you read this, and another processor moves the small ones: the entropy of the token-level loss
-# is within the noise on one and clear of 0 on another, so it is no finding. In the runs stored here
-# the punishment takes more than two tokens off an answer, no upper clip keeps the entropy
-# up, and on accuracy dynamic sampling stands out, with DAPO, which contains it; both generated
-# twice as many completions. It is the largest rung of the paper's ladder as well.
+# What the fan shows is what the lines call clear of 0, and of twenty-one such lines one will be
+# so by luck. The runs are made where you read this, and another processor moves the small ones,
+# so we name two things alone that are large: the punishment takes more than two tokens off an
+# answer, and at equal updates dynamic sampling, with DAPO, which contains it, is ahead on
+# accuracy, for which both generated twice as many completions.
+#
+# The last two columns are a warning. These sums were held out from RL, not from pretraining, and
+# the untrained policy's *greedy* answers to them are all right. What rises under RL is the
+# chance of a sample to be right; greedy accuracy on sums outside the training set falls.
 #
 # All seven intervals share one baseline. If its five seeds were unlucky, all seven move
 # together, so an interval that barely misses 0 is no finding. One run per rung, as in Table 1,
@@ -1004,15 +1034,147 @@ finals = rl.final_scores(lab, key, last=2)
 print("equal steps  ", rl.paired_difference(finals, key, "dapo", "grpo"))
 finals = rl.final_scores(equal, key, last=1)
 print("equal samples", rl.paired_difference(finals, key, "dapo", "grpo"))
+stopped = ["clip_ratio/high_mean", "clip_ratio/low_mean"]
+for name, shares in lab.groupby("algorithm")[stopped].mean().iterrows():
+    high, low = 1e6 * shares
+    print(f"{name}: of a million tokens {high:.0f} stopped above, {low:.0f} below")
 lab.groupby("algorithm")[["num_completions", "updates"]].max()
 
 # %% [markdown]
-# At equal steps there is no difference to show: −0.01, interval −0.05 to 0.03. At equal *samples* DAPO is
-# **behind in all five seeds** (−0.13, interval −0.19 to −0.06): a kept batch costs 2.2 batches drawn. In the
-# paper most of the cost lies elsewhere and questions are far harder; here a third of GRPO's groups is dull over the
-# run, and replacing them by sampling more does not pay. Nor do the other techniques find work: the clip stops one
-# token in a thousand, so raising it changes little, entropy does not collapse under either, and truncation
-# falls once search gets better, under GRPO without any punishment.
+# At equal steps there is no difference to show. At equal *samples* DAPO is **behind in all five
+# seeds**: a kept batch costs more than two batches drawn. In the paper most of the cost lies elsewhere
+# and questions are far harder; here a third of GRPO's groups is dull over the run, and replacing them
+# by sampling more does not pay. Clip-higher is not tested by these runs at all: with two updates a
+# rollout, where the paper has sixteen, the upper clip stops some fifty tokens in a million.
+
+# %% [markdown]
+# ## What came after
+#
+# Most successors change one of two things: how much gradient a *token* keeps when its ratio has
+# left 1, or how much a *group* weighs. Both fit into a figure. First the token: the slope of the
+# objective by $\log\pi$, divided by $\hat A$, from autograd.
+#
+# * **Dual clip** ([Ye et al., 2020](https://arxiv.org/abs/1912.09729)) bounds the loss where
+#   $\hat A<0$ and the ratio has exploded.
+# * **[GSPO](https://arxiv.org/abs/2507.18071)** has PPO's shape, with the ratio of a whole
+#   completion on the axis and bounds a thousand times closer.
+# * **[CISPO](https://arxiv.org/abs/2506.13585)** never stops a token; the ratio, capped, is a
+#   constant weight.
+# * **[SAPO](https://arxiv.org/abs/2511.20347)** puts a sigmoid in the place of the corner.
+# * **[DPPO](https://arxiv.org/abs/2602.04879)** looks at the change of the *probability*. A rare
+#   token has room to rise, a common one has none.
+
+
+# %%
+def weight(loss_of, sign, ratios, p_old=0.05):
+    """Slope of −loss by log π at each ratio, over Â = ±1."""
+    old = torch.full_like(ratios, p_old).log()[:, None]
+    leaf = (old[:, 0] + ratios.log())[:, None].requires_grad_()
+    advantages, ones = torch.full_like(ratios, sign), torch.ones_like(old)
+    loss = loss_of(leaf, old, advantages, ones).sum()
+    return -sign * torch.autograd.grad(loss, leaf)[0][:, 0]
+
+
+def clipped(**keywords):
+    return lambda *tokens: rl.per_token_policy_loss(*tokens, **keywords)
+
+
+def soft(now, old, a, ones):
+    return rl.soft_gate_loss(rl.importance_ratio(now, old, ones), a)
+
+
+def divergence(*tokens):
+    return rl.divergence_mask_loss(*tokens, delta=0.1)
+
+
+# %%
+losses = {
+    "PPO, GRPO": (clipped(epsilon=0.2), "-"),
+    "clip-higher": (clipped(epsilon=0.2, epsilon_high=0.28), "--"),
+    "dual clip, 3": (clipped(epsilon=0.2, delta=3.0), ":"),
+    "CISPO, 5": (clipped(loss_type="cispo", epsilon_high=5.0), "-."),
+    "SAPO": (soft, "-"),
+    "DPPO, p_old .05": (divergence, "--"),
+}
+figure, panels = plt.subplots(1, 2, figsize=(10, 3), sharey=True)
+ratios = torch.linspace(0.01, 4, 800, dtype=torch.float64)
+for panel, sign in zip(panels, (1.0, -1.0), strict=True):
+    for name, (loss_of, dash) in losses.items():
+        panel.plot(ratios, weight(loss_of, sign, ratios), dash, label=name)
+    panel.set(xlabel="ratio of the token", title=f"advantage {sign:+.0f}", ylim=(0, 4))
+panels[0].set_ylabel("weight of the token's gradient")
+_ = panels[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+
+# %% [markdown]
+# Now the group: how hard are its right answers pushed, $\frac1G\sum_i \hat A_i\,\mathbb 1[\text{right}]$,
+# when $k$ of 16 are right? **[MaxRL](https://arxiv.org/abs/2602.02710)** divides by the mean in place of
+# the std. Its expected gradient is that of $\log p$, so a question that is rarely solved weighs most.
+# **GDPO** ([06](06_gdpo.ipynb)) matters when there is a second reward. Here half of the right and half
+# of the wrong answers earn one: normalizing the sum takes strength from the first, normalizing apart
+# does not.
+
+# %%
+rules = {
+    "GRPO": {"scale_rewards": "group"},
+    "Dr. GRPO": {"scale_rewards": "none"},
+    "MaxRL": {"scale_rewards": "mean"},
+}
+right_of = torch.arange(2, 16, 2)
+push = {name: [] for name in [*rules, "GRPO, two rewards", "GDPO, two rewards"]}
+for k in right_of.tolist():
+    right = (torch.arange(16) < k).double()
+    second = (torch.arange(16) % 2).double()
+    for name, keywords in rules.items():
+        a = rl.group_relative_advantages(right, 16, **keywords)
+        push[name].append((a * right).mean())
+    a = rl.group_relative_advantages(right + second, 16)
+    push["GRPO, two rewards"].append((a * right).mean())
+    apart = [rl.group_relative_advantages(r, 16) for r in (right, second)]
+    push["GDPO, two rewards"].append((sum(apart) * right).mean())
+
+# %%
+figure, axes = plt.subplots(figsize=(5.5, 3))
+for (name, values), dash in zip(push.items(), ("-", "--", "-.", ":", "."), strict=True):
+    axes.plot(right_of / 16, values, dash, label=name)
+axes.set(xlabel="share of right answers in the group", ylabel="push of the right ones")
+axes.set_ylim(0, None)
+_ = axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+assert torch.allclose(torch.stack(push["MaxRL"]), 1 - right_of.double() / 16)
+assert torch.allclose(*map(torch.stack, (push["GRPO"], push["GDPO, two rewards"])))
+print("MaxRL's push is the share of wrong answers; GDPO keeps GRPO's of one reward")
+
+# %% [markdown]
+# **A sampler that is not the learner.** Fast samplers round: vLLM's kernels, or our own bfloat16
+# copy of the weights. Their tokens come from $\mu$, and the ratio of the learner to itself does not
+# know it. The remedy is one more factor, $\pi_\text{old}/\mu$, cut off above $C$ ("truncated
+# importance sampling") or set to 0 there. We take a sampler that is off by far more than rounding
+# and enumerate one token: how far is the mean gradient from the true one?
+
+# %%
+generator = torch.Generator().manual_seed(0)
+logits = torch.randn(50, generator=generator, dtype=torch.float64) * 2
+prize = torch.rand(50, generator=generator, dtype=torch.float64)
+old_logp, off = logits.log_softmax(0), (logits / 0.7).log_softmax(0)
+
+
+def mean_gradient(sampler, factor):
+    leaf = logits.clone().requires_grad_()
+    value = (sampler.exp() * factor * prize * leaf.log_softmax(0)).sum()
+    return torch.autograd.grad(value, leaf)[0]
+
+
+true = mean_gradient(old_logp, torch.ones(50))
+each = (old_logp[:, None], off[:, None], torch.ones(50, 1))
+print(f"no correction      {(mean_gradient(off, 1.0) - true).norm() / true.norm():.2f}")
+for mode in ("token_truncate", "token_mask"):
+    for cap in (1.5, 3.0, 1e9):
+        factor = rl.sampler_correction(*each, mode=mode, cap=cap)[:, 0]
+        bias = (mean_gradient(off, factor) - true).norm() / true.norm()
+        print(f"{mode:15} C = {cap:<5g} {bias:.2f}")
+
+# %% [markdown]
+# The bias is relative to the length of the true gradient. A large cap removes it and pays with
+# variance; masking throws the tokens away that the sampler under-estimates most.
 
 # %% [markdown]
 # ## What usually goes wrong
