@@ -153,6 +153,8 @@ common = {"policy": "tiny", "task": task.name, "bf16": False}
 common |= {"generation_batch_size": 64, "num_generations": 4, "steps_per_generation": 8}
 common |= {"max_completion_length": 10, "learning_rate": learning_rate}
 common |= {"max_steps": max_steps}
+ACCURACY, LENGTH = "eval/sampled_accuracy", "eval/mean_length"
+ENTROPY = "entropy of a response, nats"
 
 # %% [markdown]
 # Less than thirty held-out questions are a coarse ruler, so the accuracy we compare is that on
@@ -178,10 +180,6 @@ def fresh():
 
 
 # %%
-ACCURACY, LENGTH = "eval/sampled_accuracy", "eval/mean_length"
-ENTROPY = "entropy of a response, nats"
-
-
 def live(**fields):
     """One run per seed; `samples` counts every completion that was generated."""
     runs = []
@@ -200,6 +198,7 @@ def live(**fields):
     return pd.concat(runs, ignore_index=True)
 
 
+# %%
 naive = live(eval_steps=2)
 
 # %% [markdown]
@@ -391,6 +390,7 @@ clip_higher = live(epsilon_high=0.28)
 unbounded = live(epsilon_high=99.0)
 
 
+# %%
 def plot_paper(axes, figure_name, label, color):
     """One curve of the DAPO paper, from its vector figure."""
     table = rl.paper_curve(f"dapo_{figure_name}")
@@ -421,18 +421,12 @@ room.legend(title="ε_high", fontsize=8)
 plot_paper(paper, "fig2b_2", "ε_high .2", BLUE)
 plot_paper(paper, "fig2b_1", "ε_high .28", RED)
 paper.set(xlabel="update", ylabel="entropy", ylim=(0, None), title="paper, Figure 2b")
-for runs, label, color in (
-    (naive, ".2", BLUE),
-    (clip_higher, ".28", RED),
-    (unbounded, "none", GRAY),
+for runs, label, color in zip(
+    (naive, clip_higher, unbounded), (".2", ".28", "none"), (BLUE, RED, GRAY)
 ):
     our_curve(ours, runs.assign(nats=per_response(runs)), "nats", label, color)
-ours.set(
-    xlabel="step (8 updates)",
-    ylabel="nats a response",
-    title="ours, 5 seeds: mean and range",
-    ylim=(0, None),
-)
+ours.set(xlabel="step (8 updates)", ylabel="nats a response", ylim=(0, None))
+ours.set_title("ours, 5 seeds: mean and range")
 _ = ours.legend(title="upper clip", fontsize=8)
 
 # %%
