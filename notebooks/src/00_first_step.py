@@ -665,11 +665,9 @@ HTML(f"<table><tr>{titles}</tr>{rows}{foot}</table>")
 # ## The same numbers from the library
 #
 # `rlnotes.train` with the same seed, from the same weights (`policy` itself, which nothing above has changed). It takes faster ways to the same numbers: it keeps a cache while it samples, packs
-# rows, and computes the gradient of the last layer in pieces. The first line below matters: `load_policy("tiny")` trains the policy, and its
-# last gradient is still stored in the parameters. `train` would add it to the first update, and the comparison would fail.
+# rows, and computes the gradient of the last layer in pieces.
 
 # %%
-policy.model.zero_grad()  # its first training left a gradient behind
 size = {"generation_batch_size": 16 * GROUP, "num_generations": GROUP}
 size |= {"max_steps": 40, "max_completion_length": WIDTH}
 names = {"algorithm": "grpo", "policy": "tiny", "task": "scratch-addition"}

@@ -44,6 +44,8 @@ class Learner:
             learner.critic = Critic(policy).to(policy.device)
             rate = config.critic_learning_rate
             learner.optimizers.append(_adamw(learner.critic, rate, config))
+        for optimizer in learner.optimizers:  # a given model may bring a gradient along
+            optimizer.zero_grad(set_to_none=True)
         return learner
 
     def refreshed_sampler(self) -> Policy:

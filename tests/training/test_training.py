@@ -104,6 +104,21 @@ def test_two_runs_of_one_seed_are_equal_to_the_bit(algorithm, task):
         assert torch.equal(a, b)
 
 
+def test_a_gradient_that_a_policy_brings_along_moves_nothing(task):
+    """`tiny_policy` has been trained: its last gradient was once a part of step 1."""
+    clean, laden = random_policy(), random_policy()
+    for parameter in clean.model.parameters():
+        parameter.grad = None
+    for parameter in laden.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    config = tiny(max_steps=1)
+    norms = [
+        train(config, policy=policy, task=task, progress=False).metrics["grad_norm"]
+        for policy in (clean, laden)
+    ]
+    assert norms[0].iloc[-1] == norms[1].iloc[-1]
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
