@@ -1,5 +1,6 @@
 """`load_task`: a task by its name."""
 
+from pathlib import Path
 from typing import Any
 
 from rlnotes.tasks.arithmetic import (
@@ -38,7 +39,7 @@ def load_task(name: str, **options: Any) -> TaskSet:
     that YAML can give them: "reasoning_gym/countdown?min_numbers=3&max_numbers=3".
     Raises ValueError on an unknown name or on options that the task does not have.
     """
-    name, _, query = str(name).partition("?")
+    name, query = _split_query(str(name))
     options = {**_read_options(query), **options}
     family, _, dataset = name.partition("/")
     if name in HUB_TASKS or family in ("hub", "file"):
@@ -54,6 +55,16 @@ def load_task(name: str, **options: Any) -> TaskSet:
     if options:
         raise ValueError(f"options: {name!r} takes none, got {sorted(options)}")
     return _TASKS[name]
+
+
+def _split_query(name: str) -> tuple[str, str]:
+    """A name and its options; a `?` is a file's where a file of that name is there."""
+    parts = name.split("?")
+    if name.startswith("file/"):
+        for n in range(len(parts), 0, -1):
+            if Path("?".join(parts[:n]).removeprefix("file/")).is_file():
+                return "?".join(parts[:n]), "?".join(parts[n:])
+    return parts[0], "?".join(parts[1:])
 
 
 def _read_options(query: str) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def test_numbers_in_the_answer_column_and_copies_of_a_question(write):
         (f"{WORDS}?split=7", "split: expected a text, got 7"),
         (f"{WORDS}?split", "expected option=value"),
         (f"{WORDS}?split=train&split=test", "once each"),
-        (f"{WORDS}?template=r2", r"template must be one of \['boxed', 'r1'\]"),
+        (f"{WORDS}?template=r2", r"template must be one of \['boxed', 'r1', 'plain'\]"),
         (f"{WORDS}?verifier=eval", "verifier must be one of"),
         ("file/questions.txt", r"ends in \.json, \.jsonl, \.csv, \.parquet"),
         ("gsm9k", "unknown task 'gsm9k'; known: .*gsm8k.*hub/<id>"),
@@ -451,3 +451,14 @@ def test_without_math_verify_the_error_says_what_to_install(monkeypatch):
     with pytest.raises(ImportError, match=r"rlnotes\[tasks\].*verifier=number"):
         load_task(FORMULAS, **COLUMNS)
     assert load_task(WORDS).verifier == "number"
+
+
+@pytest.mark.parametrize("name", ["what?.jsonl", "a?b=c.jsonl", "plain.jsonl"])
+@pytest.mark.parametrize("options", ["", "?template=r1"])
+def test_a_question_mark_may_stand_in_a_file_s_name(name, options, tmp_path):
+    rows = [{"question": f"{n} + 1?", "answer": str(n + 1)} for n in range(20)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    task = load_task(f"file/{tmp_path / name}{options}")
+    asked = task.sample(1, seed=0, step=0)[0].prompt
+    assert ("<answer>" in str(asked)) == bool(options)
