@@ -27,8 +27,9 @@
 # * set `L_max` for the soft overlong punishment so that it does what the paper says;
 # * read an ablation ladder with its standard errors.
 #
-# **Time:** about a minute on one core. **Paper:** DAPO, Yu et al., 2025, arXiv 2503.14476.
+# **Time:** about a minute on one core. **Paper:** DAPO, Yu et al., 2025, [arXiv 2503.14476](https://arxiv.org/abs/2503.14476).
 # **Builds on** [02 GRPO](02_grpo.ipynb) (group advantage, aggregation, clip).
+# **Next:** [06 GDPO](06_gdpo.ipynb).
 
 # %% tags=["parameters"]
 max_steps = 8
@@ -57,7 +58,7 @@ print("torch", torch.__version__.split("+")[0])
 # %% [markdown]
 # ## The map
 #
-# **Erratum 16.** The overview slide numbers the techniques 1 to 4. Number 4 is two techniques,
+# **[Erratum 16](../docs/errata.md#erratum-16).** The overview slide numbers the techniques 1 to 4. Number 4 is two techniques,
 # and the order is not that of the paper's Table 1, which climbs in the order of the last
 # column. The values are on no slide: here they are.
 #
@@ -246,7 +247,7 @@ assert gain > 0.2
 # %% [markdown]
 # ## No KL
 #
-# **Erratum 17.** The slide ends with "=> Exclude KL divergence", as if it followed for
+# **[Erratum 17](../docs/errata.md#erratum-17).** The slide ends with "=> Exclude KL divergence", as if it followed for
 # everybody. The paper's argument is for long reasoning: the policy is meant to leave its base.
 # R1 keeps $\beta=0.001$ and refreshes its reference now and then, so it is a choice. How much say
 # does the term have? On the worked group, whose policy is still near its reference, we compare
@@ -284,7 +285,7 @@ for axes in figure.axes:
     axes.axvline(1.2, color="black", lw=1, ls="--")
 
 # %% [markdown]
-# **Erratum 18.** The slide says the upper clip makes "exploitation more probable" and leaves
+# **[Erratum 18](../docs/errata.md#erratum-18).** The slide says the upper clip makes "exploitation more probable" and leaves
 # out why. A ratio is a *factor*. A token of probability 0.01 may rise to 0.012 before its
 # gradient stops; one of 0.9 could rise to 1.08, which no probability does, so for it the bound
 # does not exist. The bound binds for every token whose probability was below $1/1.2=0.83$. In
@@ -498,7 +499,7 @@ _ = paper.set(xlabel="update", ylabel="prompts all right", title="paper, Fig. 3b
 # %% [markdown]
 # ### The trap: filter on accuracy, not on the reward
 #
-# **Erratum 19.** "Advantage becomes 0 if all outputs are correct or incorrect" holds for the ±1
+# **[Erratum 19](../docs/errata.md#erratum-19).** "Advantage becomes 0 if all outputs are correct or incorrect" holds for the ±1
 # accuracy reward alone (and the formula on the slide gives 0/0, not 0). Add a length penalty
 # and an all-wrong group of unequal lengths has a spread. A filter on "std > 0" of the *total*
 # keeps it, and its advantages then say: be wrong, but shorter. We take the worked group's
@@ -626,7 +627,7 @@ print(f"dynamic sampling: logged accuracy {logged:.2f}, evaluated {evaluated:.2f
 # $$\text{GRPO: } \frac1G\sum_i\frac{1}{|o_i|}\sum_t L_{i,t}\qquad
 # \text{DAPO: } \frac{1}{\sum_i|o_i|}\sum_i\sum_t L_{i,t}\qquad\text{(Eq 12)}$$
 #
-# **Erratum 20.** "Same weight for all responses" is right for GRPO. "Divided by total token
+# **[Erratum 20](../docs/errata.md#erratum-20).** "Same weight for all responses" is right for GRPO. "Divided by total token
 # usages" is loose, and "more weight on longer response" means: *equal weight per token*. With a
 # mean per completion, a token of a long answer counts less, so good long reasoning is learned
 # more slowly, and long gibberish is hardly punished. Which tokens are the total? Eq 8 has the
@@ -661,7 +662,7 @@ for rule in rules:
     print(f"{rule:8} per token {values}   share of o4 {share[rule][3]:.2f}")
 
 # %% [markdown]
-# **Erratum 21.** The slide with Figure 4 lost its legend. In the paper the curves that explode
+# **[Erratum 21](../docs/errata.md#erratum-21).** The slide with Figure 4 lost its legend. In the paper the curves that explode
 # are those *without* token-level loss: entropy to 2.7 and more, length to almost 4,900 tokens.
 # Ours uses the loss as coded; a mini-batch holds two groups, so its denominator is the tokens
 # of eight completions.
@@ -706,7 +707,7 @@ report("token-level loss", token_level, LENGTH, ENTROPY, ACCURACY)
 #
 # $$m'_{i,t}=m_{i,t}\cdot\mathbb 1[o_i\text{ ended by itself}]\qquad\text{(§3.4)}$$
 #
-# **Erratum 22.** The caption of Figure 5 says overlong reward *shaping*; its legend, and its
+# **[Erratum 22](../docs/errata.md#erratum-22).** The caption of Figure 5 says overlong reward *shaping*; its legend, and its
 # curves, are overlong *filtering*. And filtering is a rung of the ladder that the best run does
 # not stand on: verl's notes on the reproduction say that most runs, the best one included, went
 # without it.
@@ -753,7 +754,7 @@ assert torch.allclose(ours_penalty, library_penalty)
 assert library_penalty[80] == 0 and library_penalty[110] == library_penalty[139] == -1
 
 # %% [markdown]
-# **Erratum 23, the one plain mistake among the DAPO slides.** Below Eq 13 stands
+# **[Erratum 23](../docs/errata.md#erratum-23), the one plain mistake among the DAPO slides.** Below Eq 13 stands
 #
 # > $L_{\text{max}}$ : 16,384 tokens,  $L_{\text{cache}}$ : 4,096 tokens
 #
@@ -775,7 +776,7 @@ for limit in (20480, 16384):
 # %% [markdown]
 # ### ±1 or 0/1?
 #
-# **Erratum 24.** $R(y)=R_\text{acc}(y)+R_\text{length}(y)$ has no number in the paper, and the
+# **[Erratum 24](../docs/errata.md#erratum-24).** $R(y)=R_\text{acc}(y)+R_\text{length}(y)$ has no number in the paper, and the
 # deck never says that $R_\text{acc}$ is **+1 or −1** (Eq 7). So the total lies in $[-2,1]$. For
 # GRPO alone 0/1 would do, because the group normalization removes scale and shift. In a sum it
 # does not: with 0/1 the same penalty weighs twice as much against being right. The worked group
@@ -872,7 +873,7 @@ for name, rewards, keywords in (
 # %% [markdown]
 # ## The ladder
 #
-# **Erratum 25.** Table 1 of the paper adds one technique after another, and the slide shows it
+# **[Erratum 25](../docs/errata.md#erratum-25).** Table 1 of the paper adds one technique after another, and the slide shows it
 # as a sum. We put on the error bars that it does not have. AIME 2024 has 30 problems, so one
 # problem more is 3.33 points; avg@32 draws 960 answers, whose sampling error is at most
 # $\sqrt{p(1-p)/960}$ for these fixed problems. Another training run would add its own variation,
