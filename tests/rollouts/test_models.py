@@ -117,6 +117,15 @@ def test_a_critic_reads_as_its_policy_does():
     torch.testing.assert_close(values, alone[len(prompt) - 1 : -1], atol=1e-4, rtol=0)
 
 
+def test_a_window_that_no_short_check_can_show_is_read_from_the_config():
+    """At 12 tokens a window of 4,096 looks like full attention; a packed row is not."""
+    policy = shapes.tiny_model("mistral")
+    policy.model.config.sliding_window = 4096
+    assert paths_of(policy).packed == "sliding_window=4096"
+    assert not paths_of(policy).bucketed
+    assert not paths_of(shapes.tiny_model("llama")).packed
+
+
 def test_a_model_that_looks_ahead_is_refused():
     from transformers import BertConfig, BertLMHeadModel
 
