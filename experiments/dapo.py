@@ -78,6 +78,7 @@ ARMS = LADDER | SWITCHES
 def config_of(arm: str, **values: Any) -> rl.Config:
     """GRPO's config of the lab with the switches of an arm."""
     shared = {"steps_per_generation": 8, "max_steps": 40, "eval_samples": 8}
+    shared |= {"save_policy": False}
     return rl.load_config(
         "configs/search/grpo.yaml", **{**shared, **ARMS[arm], **values}
     )
