@@ -140,6 +140,8 @@ def claims_table() -> pd.DataFrame:
     """One row a claim whose arms are recorded."""
     rows = []
     for claim in dapo_claims():
+        if not all((DAPO / arm).is_dir() for arm in (claim.first, claim.second)):
+            continue
         runs = load_arms(claim.first, claim.second)
         command = "python experiments/dapo.py ladder switches --seeds 0-4"
         rows.append({**judge(claim, runs), "command": command})
@@ -149,6 +151,8 @@ def claims_table() -> pd.DataFrame:
 def main() -> None:
     """Write the table."""
     table = claims_table()
+    if table.empty:
+        raise SystemExit("no arm is recorded: see experiments/dapo.py")
     table.to_csv(CSV, index=False)
     columns = ["claim", "figure", "value", "low", "high", "verdict"]
     print(table[columns].to_string(index=False))
