@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from rlnotes.equations.validation import check_choice, check_range
+from rlnotes.machine.files import replace_text, replacing
 from rlnotes.machine.provenance import describe_run, project_folder
 
 DAY = "day.json"
@@ -192,7 +193,7 @@ def run_day(
         given = left if dry_run else given  # a CPU may be as slow as it likes
         outcome = _run_part(name, part, output, min(given, left), dry_run)
         day["parts"].append(outcome)
-        _write_whole(output / DAY, json.dumps(day, indent=1).encode())
+        replace_text(output / DAY, json.dumps(day, indent=1))
         print(f"{name:<12}{outcome['seconds']:6.0f}s  {outcome['state']}", flush=True)
     return list(day["parts"])
 
@@ -221,7 +222,8 @@ def _run_part(
         packed = folder.with_suffix(".tar.gz")
         with tarfile.open(packed, "w:gz") as archive:
             archive.add(folder, arcname=name)
-        _write_whole(output / f"{name}.tar.gz", packed.read_bytes())
+        with replacing(output / f"{name}.tar.gz") as whole:
+            whole.write(packed.read_bytes())
         packed.unlink()
     return outcome
 
@@ -267,10 +269,3 @@ def _device(dry_run: bool) -> str:
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line for line in reversed(lines) if line.strip()), "")[:300]
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Under another name first: a kill leaves the file as it was."""
-    scratch = path.with_name(f".{path.name}")
-    scratch.write_bytes(data)
-    os.replace(scratch, path)
