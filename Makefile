@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: help env run test test-isa check format notebooks lab table mutants clean
 
 help:  ## list the targets
-	@echo "usage: make TARGET [NB=02_grpo] [PYTHON=python3.12] [VENV=.venv]"
+	@echo "usage: make TARGET [NB=03_grpo] [PYTHON=python3.12] [VENV=.venv]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(STAMP)  ## make .venv if there is none and install the pinned packages
@@ -27,7 +27,7 @@ run: env  ## fetch the model, execute the notebooks in order, write runs/<time>/
 # Two processes, a file each; the two longest notebooks first, or one ends alone.
 PARALLEL := -n 2 --dist loadfile
 UNIT     := tests
-LONGEST  := notebooks/07_train.ipynb notebooks/03_deepseek_r1.ipynb
+LONGEST  := notebooks/11_train.ipynb notebooks/05_r1_zero.ipynb
 
 test: env  ## unit tests, then every notebook with its outputs compared
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(UNIT)
@@ -42,7 +42,7 @@ OLDER_CPU := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 QUICK_UNIT := tests/training tests/rollouts tests/machine tests/equations/test_fused.py
 
 test-isa: env  ## the same as on an older processor (a quick part: QUICK=1)
-	$(OLDER_CPU) $(MAKE) test $(if $(QUICK),NB=02_grpo UNIT="$(QUICK_UNIT)")
+	$(OLDER_CPU) $(MAKE) test $(if $(QUICK),NB=03_grpo UNIT="$(QUICK_UNIT)")
 
 check: env  ## format, lint, types, floors, and notebooks equal to their sources
 	$(BIN)/ruff format --check .
@@ -56,7 +56,7 @@ format: env  ## let ruff reformat the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-notebooks: env  ## rebuild and execute the notebooks from notebooks/src (one: NB=02_grpo)
+notebooks: env  ## rebuild and execute the notebooks from notebooks/src (one: NB=03_grpo)
 	$(BIN)/python -m rlnotes.teaching.notebook_pairs build $(NB)
 
 lab: env  ## open JupyterLab on the notebooks

@@ -1,4 +1,4 @@
-"""DAPO's ladder and its switches in the search lab (notebook 05).
+"""DAPO's ladder and its switches in the search lab (notebook 08).
 
     python experiments/dapo.py rates --seeds 5-6       a learning rate for each rung
     python experiments/dapo.py ladder --seeds 0-4      Table 1, rung by rung

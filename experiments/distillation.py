@@ -1,4 +1,4 @@
-"""Distillation against RL on the search lab, five seeds (notebook 03).
+"""Distillation against RL on the search lab, five seeds (notebook 05).
 
     python experiments/distillation.py --seeds 0-4
 

@@ -1,4 +1,4 @@
-"""The jump at step 8.2k: what raising the length limit in mid-run does (notebook 04).
+"""The jump at step 8.2k: what raising the length limit in mid-run does (notebook 07).
 
     python experiments/length_limit.py --seeds 0-4
 

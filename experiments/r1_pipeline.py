@@ -1,4 +1,4 @@
-"""R1's pipeline in miniature on the search lab, five seeds (notebook 03).
+"""R1's pipeline in miniature on the search lab, five seeds (notebook 05).
 
 python experiments/r1_pipeline.py --seeds 0-4
 

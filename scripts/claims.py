@@ -46,7 +46,7 @@ def accuracy(
 
 
 def dapo_claims() -> list[Claim]:
-    """The slides on DAPO, in their order; the sections are those of notebook 05."""
+    """The slides on DAPO, in their order; the sections are those of notebook 08."""
     kl, clip = "Remove KL divergence", "Key Technique 1: Clip-Higher"
     dynamic, tokens = (
         "Key Technique 2: Dynamic Sampling",

@@ -343,7 +343,7 @@ print("held: without the ratio arm 2 wins, with it arm 1, the best")
 #
 # The price is in the third panel. A single sample of arm 1 counts up to 20 times, and with few samples such a sum is very
 # noisy. That is why PPO stops a token whose ratio has left $[1-\varepsilon, 1+\varepsilon]$: the *clip* of
-# [01](01_ppo.ipynb). On the rest of this page we make one update a batch, so the ratio is 1 and we need neither.
+# [02](02_ppo.ipynb). On the rest of this page we make one update a batch, so the ratio is 1 and we need neither.
 #
 # ## A language model is the same thing, many times over
 #
@@ -478,7 +478,7 @@ for i, question in enumerate(questions):
 #
 # $$\hat A_i = \frac{r_i - \operatorname{mean}(r_1, \dots, r_G)}{\operatorname{std}(r_1, \dots, r_G)}$$
 #
-# (The mean contains the answer's own reward, so it is not quite the baseline of the proof above: [02](02_grpo.ipynb)
+# (The mean contains the answer's own reward, so it is not quite the baseline of the proof above: [03](03_grpo.ipynb)
 # says what that costs.)
 #
 # **Predict first (step-4).** One of eight answers is right. What is its advantage? The standard deviation divides by $G - 1$,
@@ -707,7 +707,7 @@ print(f"held: final weights within {weights:.0e}")
 # * **Logits and ids are shifted by one.** The code runs, and the model learns nothing or garbage. Compare the log-probs with those of
 #   the sampler, as the assertion above does indirectly.
 # * **The end token is not in the mask.** Then the model never learns when to stop. [00 Map](00_map_and_notation.ipynb) shows it.
-# * **Every group is all right or all wrong.** Then all advantages are zero, and the step is wasted. [05](05_dapo.ipynb) is about it.
+# * **Every group is all right or all wrong.** Then all advantages are zero, and the step is wasted. [08](08_dapo.ipynb) is about it.
 #
 # ## Change the run
 #
@@ -741,7 +741,7 @@ for r, norm in learn(copy.deepcopy(untrained), 8, learning_rate=learning_rate):
 # | What did you see, with its range over the seeds? | |
 # | What else differs between the two arms? (Hint: compare the gradient norms.) | |
 #
-# [08](08_compare_runs.ipynb) says when such a difference is more than luck.
+# [12](12_compare_runs.ipynb) says when such a difference is more than luck.
 #
 # ## References
 #

@@ -27,7 +27,7 @@
 #
 # **Time:** about 20 seconds on one core. **Papers:** PPO, arXiv 1707.06347; GRPO in DeepSeekMath,
 # 2402.03300; DAPO, 2503.14476; Dr. GRPO, 2503.20783. **Builds on:** nothing.
-# **Next:** [01 PPO](01_ppo.ipynb).
+# **Next:** [02 PPO](02_ppo.ipynb).
 
 # %% [markdown]
 # ## The line
@@ -39,13 +39,13 @@
 # | --- | --- | --- | --- | --- | --- |
 # | question | what do we ask? | $P$ `Task`s | `tasks` | `load_task(name).sample(P, …)` | 00 |
 # | rollouts | what does the policy say? | ids, mask, log-probs $(N, T)$ | `rollouts` | `generate_rollouts` | 00 |
-# | rewards | how good is it? | $(N, K)$, $K$ functions | `rewards`, `shaping` | `compute_rewards` | 00, [06](06_gdpo.ipynb) |
-# | advantages | better than expected? | $(N,)$ or $(N, T)$ | `advantages` | `generalized_advantage_estimation` | [01](01_ppo.ipynb) |
-# | | | | | `group_relative_advantages` | [02](02_grpo.ipynb) |
-# | | | | | `decoupled_advantages` | [06](06_gdpo.ipynb) |
-# | objective | which token gets likelier, and how far? | one number | `objectives`, `divergences` | `policy_loss`, `value_loss`, `kl_penalty` | [01](01_ppo.ipynb), [02](02_grpo.ipynb), [05](05_dapo.ipynb) |
-# | update | move the weights | $\theta$ | `updates`, `training` | `update`, `train` | [01](01_ppo.ipynb) |
-# | record | what happened? | a folder of CSV and YAML | `recording` | `RunRecorder`, `load_run` | [07](07_train.ipynb) |
+# | rewards | how good is it? | $(N, K)$, $K$ functions | `rewards`, `shaping` | `compute_rewards` | 00, [09](09_gdpo.ipynb) |
+# | advantages | better than expected? | $(N,)$ or $(N, T)$ | `advantages` | `generalized_advantage_estimation` | [02](02_ppo.ipynb) |
+# | | | | | `group_relative_advantages` | [03](03_grpo.ipynb) |
+# | | | | | `decoupled_advantages` | [09](09_gdpo.ipynb) |
+# | objective | which token gets likelier, and how far? | one number | `objectives`, `divergences` | `policy_loss`, `value_loss`, `kl_penalty` | [02](02_ppo.ipynb), [03](03_grpo.ipynb), [08](08_dapo.ipynb) |
+# | update | move the weights | $\theta$ | `updates`, `training` | `update`, `train` | [02](02_ppo.ipynb) |
+# | record | what happened? | a folder of CSV and YAML | `recording` | `RunRecorder`, `load_run` | [11](11_train.ipynb) |
 # | figure | what do we see? | a figure | `figures` | `plot_run`, `plot_bands` | all |
 #
 # The algorithms differ in two steps only, advantages and objective. `rlnotes.training.config.ALGORITHMS`
@@ -238,7 +238,7 @@ rewards.shape, rewards[:, 0]
 #
 # A reward of 1 says little by itself: on an easy question everybody gets it. What counts is the
 # difference from what was to be expected. PPO learns that expectation
-# ([01](01_ppo.ipynb)); GRPO takes it from the group itself (Shao et al., §4.1.2):
+# ([02](02_ppo.ipynb)); GRPO takes it from the group itself (Shao et al., §4.1.2):
 #
 # $$\hat A_i = \frac{r_i - \operatorname{mean}(r_1 \dots r_G)}{\operatorname{std}(r_1 \dots r_G)}$$
 #
@@ -339,7 +339,7 @@ torch.testing.assert_close(no_clip, -ratio * advantages[:, None])
 # %% [markdown]
 # The objective as a function of the ratio, and its slope by autograd. Where the slope is 0 a token
 # no longer moves the policy. It is 0 on one side only: to the right for $\hat A > 0$, to the left
-# for $\hat A < 0$. A token that went the *wrong* way keeps its full pull back. [01](01_ppo.ipynb)
+# for $\hat A < 0$. A token that went the *wrong* way keeps its full pull back. [02](02_ppo.ipynb)
 # looks at this figure longer.
 
 # %%
@@ -423,7 +423,7 @@ for loss_type, w in weights.items():
 
 # %% [markdown]
 # `policy_loss` is the whole chain: ratio, clip, KL, aggregation. With `beta` it adds the distance to
-# the frozen reference policy, token by token ([02](02_grpo.ipynb) takes the estimators apart). The
+# the frozen reference policy, token by token ([03](03_grpo.ipynb) takes the estimators apart). The
 # call below is what the training loop minimizes.
 
 # %%
@@ -555,9 +555,9 @@ print(
 # | key | meaning | healthy | alarm |
 # | --- | --- | --- | --- |
 # | `reward` | mean weighted reward of the step's completions | rises, noisily | flat at 0 (format never matches, answers cut off); a sudden jump to the maximum (the reward is being gamed) |
-# | `rewards/<name>/mean`, `…/std` | one reward function alone | each rises | one rises while another falls: [06](06_gdpo.ipynb) |
+# | `rewards/<name>/mean`, `…/std` | one reward function alone | each rises | one rises while another falls: [09](09_gdpo.ipynb) |
 # | `reward_std` | std of the reward in a group, averaged | above 0 | near 0: no differences, no advantages |
-# | `frac_reward_zero_std` | share of groups with equal rewards | climbs as the policy succeeds (0.6 and more in the run above); early in a run below one half | near 1 while the reward is low: nothing to learn from; other questions, or dynamic sampling ([05](05_dapo.ipynb)) |
+# | `frac_reward_zero_std` | share of groups with equal rewards | climbs as the policy succeeds (0.6 and more in the run above); early in a run below one half | near 1 while the reward is low: nothing to learn from; other questions, or dynamic sampling ([08](08_dapo.ipynb)) |
 # | `loss` | the objective with its sign turned, since an optimizer minimizes | near 0 with one update a batch | says little: advantages are centered, so it is about 0 whatever happens. Read `grad_norm` |
 # | `grad_norm` | norm of the gradient before it is clipped | steady, same order | exactly 0: no signal; growing tenfold: step too large, ratio unbounded |
 # | `clip_ratio/low_mean`, `high_mean`, `region_mean` | share of tokens that the clip stops, below, above, either | 0 with one update a batch; a few percent with several | above about 0.2: policy moves too far on one batch |
@@ -565,12 +565,12 @@ print(
 # | `kl` | mean k3 estimate of KL to the reference (with `beta` > 0) | grows slowly | grows without end, NaN |
 # | `completions/mean_length`, `min_`, `max_` | tokens, end included | drifts with a reason | drifts towards the limit |
 # | `completions/mean_terminated_length` | the same of completions that ended | below the limit | 0: none ended |
-# | `completions/mean_length_right`, `_wrong` | the same of right and of wrong answers | wrong ones longer | wrong ones grow and right ones do not: [08](08_compare_runs.ipynb) |
+# | `completions/mean_length_right`, `_wrong` | the same of right and of wrong answers | wrong ones longer | wrong ones grow and right ones do not: [12](12_compare_runs.ipynb) |
 # | `completions/clipped_ratio` | share cut off at the limit | below a few percent | 1: nobody ends; wrong chat template or limit too small |
 # | `eval/greedy_accuracy`, `eval/sampled_accuracy`, `eval/maj@k`, `eval/pass@k` | held-out questions, before, after and every `eval_steps` | rise with the reward | reward rises, these do not: memorizing |
 # | `eval/terminated`, `eval/mean_length`, `eval/entropy` | how held-out answers end | as in training | |
-# | `loss/value` | the critic's squared error, halved (PPO) | falls, then levels off | rises: [01](01_ppo.ipynb) |
-# | `search/…`, `eval/search/…` | what responses of the search lab did: tries, `wait`, hits recognized | | [08](08_compare_runs.ipynb) |
+# | `loss/value` | the critic's squared error, halved (PPO) | falls, then levels off | rises: [02](02_ppo.ipynb) |
+# | `search/…`, `eval/search/…` | what responses of the search lab did: tries, `wait`, hits recognized | | [12](12_compare_runs.ipynb) |
 # | `dynamic_sampling/…` | batches, groups, tokens that resampling cost | few extra batches | always at `max_resample_times` |
 # | `updates`, `num_tokens`, `num_completions` | optimizer updates, tokens (prompts included) and completions so far: the price of a curve | grow evenly | tokens grow faster and faster: length runs away |
 # | `learning_rate` | the optimizer's rate | | |

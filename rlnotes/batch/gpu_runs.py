@@ -1,4 +1,4 @@
-"""GPU RUNS: SmolLM2 by notebook 07, three algorithms, five seeds, in the time there is.
+"""GPU RUNS: SmolLM2 by notebook 11, three algorithms, five seeds, in the time there is.
 
     python -m rlnotes.batch.gpu_runs --seconds 300
 

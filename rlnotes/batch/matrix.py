@@ -1,4 +1,4 @@
-"""MATRIX: every config × seed × override through notebook 07, by papermill.
+"""MATRIX: every config × seed × override through notebook 11, by papermill.
 
     rlnotes matrix configs/full/ladder.yaml --output runs/ladder
 
@@ -34,7 +34,7 @@ from rlnotes.machine.files import read_mapping
 from rlnotes.machine.provenance import project_folder
 from rlnotes.records.run_folders import runs_folder
 
-_NOTEBOOK = Path("notebooks") / "07_train.ipynb"
+_NOTEBOOK = Path("notebooks") / "11_train.ipynb"
 _KEYS = ("configs", "seeds", "overrides", "engine")
 
 

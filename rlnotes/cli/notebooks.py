@@ -25,7 +25,7 @@ def fetch() -> None:
 
 
 @command(
-    option("--only", nargs="+", metavar="NAME", help="like 02_grpo"),
+    option("--only", nargs="+", metavar="NAME", help="like 03_grpo"),
     output("new folder"),
     option("--jobs", type=int, metavar="N", help="default: 2 if there is room, else 1"),
 )

@@ -107,7 +107,7 @@ def sweep(
     option("--jobs", type=int, default=1, metavar="N", help="default: 1"),
 )
 def matrix(file: Path, output: Path | None, jobs: int) -> int:
-    """Train every run of a file by notebook 07, resumable."""
+    """Train every run of a file by notebook 11, resumable."""
     from rlnotes.batch.matrix import plan_matrix
     from rlnotes.batch.sweeps import run_sweep
 

@@ -1,4 +1,4 @@
-"""Hints for the exercises of notebook 04, the aha moment."""
+"""Hints for the exercises of notebook 07, the aha moment."""
 
 from rlnotes.reflection.benefit import MatchedCounts
 from rlnotes.reflection.words import WordList

@@ -1,4 +1,4 @@
-"""Hints for the exercises of notebook 05, DAPO."""
+"""Hints for the exercises of notebook 08, DAPO."""
 
 import torch
 

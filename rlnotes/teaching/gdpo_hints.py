@@ -1,4 +1,4 @@
-"""Hints for the exercises of notebook 06, GDPO."""
+"""Hints for the exercises of notebook 09, GDPO."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Hints for the exercises of notebook 02, GRPO."""
+"""Hints for the exercises of notebook 03, GRPO."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Notebooks and their percent sources: build, clean and compare.
 
-    python -m rlnotes.teaching.notebook_pairs build [02_grpo …]  # make notebooks
-    python -m rlnotes.teaching.notebook_pairs check [02_grpo …]  # part of make check
+    python -m rlnotes.teaching.notebook_pairs build [03_grpo …]  # make notebooks
+    python -m rlnotes.teaching.notebook_pairs check [03_grpo …]  # part of make check
 
 `notebooks/src/<name>.py` is the file to edit and review; `notebooks/<name>.ipynb` is
 built from it and committed with its outputs, so that a reader on the web sees figures.

@@ -1,4 +1,4 @@
-"""Hints for the exercises of notebook 01, PPO."""
+"""Hints for the exercises of notebook 02, PPO."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Hints for the exercises of notebook 03, DeepSeek-R1."""
+"""Hints for the exercises of notebook 05, DeepSeek-R1."""
 
 from rlnotes.rewards.language import share_of_words
 from rlnotes.supervised.curation import Response, is_right, reject

@@ -1,4 +1,4 @@
-"""A matrix plans configs × seeds × overrides and runs them through notebook 07."""
+"""A matrix plans configs × seeds × overrides and runs them through notebook 11."""
 
 import dataclasses
 import json
@@ -68,7 +68,7 @@ def test_the_plan_is_configs_times_seeds_times_overrides(write):
     ]
     assert {run.config.learning_rate for run in runs[:4]} == {1e-6}
     assert runs[0].how == {"engine": "rlnotes", "resume": True}
-    assert runs[0].notebook.name == "07_train.ipynb"
+    assert runs[0].notebook.name == "11_train.ipynb"
 
 
 COMMITTED = sorted((project_folder() / "configs").rglob("matrix.yaml"))
@@ -130,10 +130,10 @@ def test_a_run_with_another_config_in_its_place_is_refused(write, tmp_path):
         plan_matrix(path, output=tmp_path / "out")
 
 
-def test_notebook_07_knows_every_parameter_of_a_run():
+def test_notebook_11_knows_every_parameter_of_a_run():
     import papermill
 
-    notebook = project_folder() / "notebooks" / "07_train.ipynb"
+    notebook = project_folder() / "notebooks" / "11_train.ipynb"
     known = set(papermill.inspect_notebook(notebook))
     assert known == {f.name for f in dataclasses.fields(Config)} | {"engine", "resume"}
 

@@ -871,14 +871,14 @@ def test_bfloat16_on_a_cpu_is_evaluated_with_its_own_weights():
 
 
 @pytest.mark.slow
-def test_notebook_07_trains_smollm2_with_trl(tmp_path, monkeypatch):
+def test_notebook_11_trains_smollm2_with_trl(tmp_path, monkeypatch):
     """The whole notebook with engine="trl": the record and the figures of our loop."""
     from rlnotes.batch.one_notebook import run_notebook_with_config
     from rlnotes.machine.provenance import project_folder
     from rlnotes.records.reading import load_run
 
     monkeypatch.setenv("RLNOTES_RUNS", str(tmp_path))
-    notebook = project_folder() / "notebooks" / "07_train.ipynb"
+    notebook = project_folder() / "notebooks" / "11_train.ipynb"
     parameters = {"engine": "trl", "max_steps": 2, "seed": 3}
     run_notebook_with_config(notebook, tmp_path / "out.ipynb", parameters)
     run = load_run(tmp_path / "grpo_multiplication_smollm2-135m_seed3")

@@ -14,7 +14,7 @@ from rlnotes.teaching.notebook_pairs import compare_pair
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 _CONFIGS = FOLDER.parent / "configs"
 CONFIGS = sorted([*_CONFIGS.glob("*.yaml"), *_CONFIGS.glob("search/*.yaml")])
-TRAIN = FOLDER / "07_train.ipynb"
+TRAIN = FOLDER / "11_train.ipynb"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MACHINE_PATH = re.compile(r"(?<![\w.~$])/(work|root|tmp|home|Users|private)\b")
 MAX_LINES = 20
@@ -98,11 +98,11 @@ def test_parameters_are_literals_in_one_cell(notebook):
         ast.literal_eval(statement.value)
 
 
-@pytest.mark.skipif(not TRAIN.exists(), reason="07_train is not built")
+@pytest.mark.skipif(not TRAIN.exists(), reason="11_train is not built")
 @pytest.mark.parametrize(
     "config", CONFIGS, ids=lambda path: f"{path.parent.stem}-{path.stem}"
 )
-def test_07_train_takes_every_config(config):
+def test_11_train_takes_every_config(config):
     check_parameters(TRAIN, read_mapping(config) | {"seed": 1})
 
 

@@ -364,7 +364,7 @@ def test_meta_is_plain_json(tmp_path):
 
 
 def test_a_repetition_replaces_its_like_and_no_other_run(tmp_path):
-    """What notebook 07 asks before it overwrites."""
+    """What notebook 11 asks before it overwrites."""
     path = record(tmp_path, [0.1])
     check_same(path, CONFIG, defaults={})
     with pytest.raises(ValueError, match="has another: epsilon_high was None, is 0.28"):

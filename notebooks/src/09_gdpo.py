@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 06 · GDPO: several rewards
+# # 09 · GDPO: several rewards
 #
 # question → rollouts → rewards → **advantages** → objective → update → record → figure
 #
@@ -28,9 +28,9 @@
 #
 # **Time:** about a minute on one core.
 # **Paper:** GDPO, Liu et al., 2026, arXiv 2601.05242.
-# **Builds on** [02 GRPO](02_grpo.ipynb) (the group as baseline) and
-# [05 DAPO](05_dapo.ipynb) (a second reward, the overlong punishment).
-# **Next:** [07 Train](07_train.ipynb).
+# **Builds on** [03 GRPO](03_grpo.ipynb) (the group as baseline) and
+# [08 DAPO](08_dapo.ipynb) (a second reward, the overlong punishment).
+# **Next:** [11 Train](11_train.ipynb).
 
 # %%
 import copy
@@ -752,7 +752,7 @@ for setting in list(settings)[1:]:
 # ### On the search lab: accuracy and brevity, five seeds
 #
 # GDPO with two rewards, accuracy and "at most 64 tokens", against GRPO with accuracy alone
-# ([08](08_compare_runs.ipynb); `rlnotes sweep configs/search/gdpo.yaml configs/search/grpo.yaml --seeds 0-4`).
+# ([12](12_compare_runs.ipynb); `rlnotes sweep configs/search/gdpo.yaml configs/search/grpo.yaml --seeds 0-4`).
 # The rewards differ, so this asks what the second reward does, not which algorithm is better. Line: mean over
 # seeds; band: 95 % interval.
 
@@ -781,7 +781,7 @@ for key in keys:
 #   `normalize_then_sum` the metric is 0 or 1 for the whole batch.
 # * **`scale_rewards` has no effect.** In TRL it is silently ignored under `normalize_then_sum`.
 # * **The update gets noisier as the run succeeds** (`grad_norm`): few informative prompts, large
-#   $1/\sqrt q$. Filter them (dynamic sampling, [05](05_dapo.ipynb)) or stop.
+#   $1/\sqrt q$. Filter them (dynamic sampling, [08](08_dapo.ipynb)) or stop.
 # * **A reward that returns `None`.** Skipped by TRL, a reward of zero in the authors' TRL fork;
 #   `none_rewards="skip"` and `"zero"` here.
 # * **verl: the KL in the reward disappears** without a word under GDPO, and statistics are over

@@ -11,11 +11,11 @@
 # ---
 
 # %% [markdown]
-# # 08 · Compare runs: the search lab
+# # 12 · Compare runs: the search lab
 #
 # **question → rollouts → rewards → advantages → objective → update → record → figure**
 #
-# Notebooks [01](01_ppo.ipynb) to [06](06_gdpo.ipynb) train for seconds, so that you can watch. Here we read
+# Notebooks [02](02_ppo.ipynb) to [09](09_gdpo.ipynb) train for seconds, so that you can watch. Here we read
 # what longer runs left behind: five algorithms, five seeds each, on a task where *searching longer* and
 # *searching better* both pay. Nothing is trained in this notebook; every figure is drawn from `data/`.
 #
@@ -26,8 +26,8 @@
 # * compare algorithms with intervals over seeds, at equal steps and at equal samples,
 # * say what a critic costs.
 #
-# **Time:** half a minute. **Builds on** [02 GRPO](02_grpo.ipynb), [05 DAPO](05_dapo.ipynb). **Next:** your own run,
-# with [07 Train](07_train.ipynb).
+# **Time:** half a minute. **Builds on** [03 GRPO](03_grpo.ipynb), [08 DAPO](08_dapo.ipynb). **Next:** your own run,
+# with [11 Train](11_train.ipynb).
 
 # %%
 import json
@@ -357,7 +357,7 @@ pd.DataFrame(costs).groupby("algorithm").agg(["mean", "std"]).round(2)
 # %% [markdown]
 # The critic doubles what learns and takes nearly another step's time; sampling, which both need, stays
 # what it was. Memory hardly differs because the policy is tiny beside the Python process; at the size of
-# SmolLM2 it is gigabytes ([01](01_ppo.ipynb) counts them).
+# SmolLM2 it is gigabytes ([02](02_ppo.ipynb) counts them).
 
 # %% [markdown]
 # ## What speed buys

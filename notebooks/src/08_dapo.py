@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 05 · DAPO: four techniques and a ladder
+# # 08 · DAPO: four techniques and a ladder
 #
 # question → **rollouts → rewards** → advantages → **objective** → update → record → figure
 #
@@ -28,8 +28,8 @@
 # * read an ablation ladder with its standard errors.
 #
 # **Time:** about a minute on one core. **Paper:** DAPO, Yu et al., 2025, [arXiv 2503.14476](https://arxiv.org/abs/2503.14476).
-# **Builds on** [02 GRPO](02_grpo.ipynb) (group advantage, aggregation, clip).
-# **Next:** [06 GDPO](06_gdpo.ipynb).
+# **Builds on** [03 GRPO](03_grpo.ipynb) (group advantage, aggregation, clip).
+# **Next:** [09 GDPO](09_gdpo.ipynb).
 
 # %% tags=["parameters"]
 max_steps = 8
@@ -697,7 +697,7 @@ report("token-level loss", token_level, LENGTH, ENTROPY, ACCURACY)
 # *shorter* than the mean of means does; where the first line above has a plus, the toy has gone
 # the other way, and nothing about long answers follows from either.
 # Dr. GRPO's authors add that a token mean does not remove the length bias either, because its
-# denominator still depends on the lengths that were sampled ([02](02_grpo.ipynb)).
+# denominator still depends on the lengths that were sampled ([03](03_grpo.ipynb)).
 
 # %% [markdown]
 # ## Technique 4: overlong reward shaping
@@ -1014,7 +1014,7 @@ table.round(2)
 # ### The whole of DAPO on the search lab: five seeds
 #
 # The four techniques together against GRPO, where responses are long enough to be cut off
-# ([08](08_compare_runs.ipynb); `rlnotes sweep configs/search/dapo.yaml configs/search/grpo.yaml --seeds 0-4`):
+# ([12](12_compare_runs.ipynb); `rlnotes sweep configs/search/dapo.yaml configs/search/grpo.yaml --seeds 0-4`):
 # 80 steps of 256 *kept* responses. DAPO draws more than it keeps, so the first row counts steps and the second
 # completions. Line: mean over seeds; band: 95 % interval.
 
@@ -1104,7 +1104,7 @@ _ = panels[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 # Now the group: how hard are its right answers pushed, $\frac1G\sum_i \hat A_i\,\mathbb 1[\text{right}]$,
 # when $k$ of 16 are right? **[MaxRL](https://arxiv.org/abs/2602.02710)** divides by the mean in place of
 # the std. Its expected gradient is that of $\log p$, so a question that is rarely solved weighs most.
-# **GDPO** ([06](06_gdpo.ipynb)) matters when there is a second reward. Here half of the right and half
+# **GDPO** ([09](09_gdpo.ipynb)) matters when there is a second reward. Here half of the right and half
 # of the wrong answers earn one: normalizing the sum takes strength from the first, normalizing apart
 # does not.
 
@@ -1190,7 +1190,7 @@ for mode in ("token_truncate", "token_mask"):
 #   the tokens of all micro-batches (`num_items_in_batch`), or short ones count more.
 
 # %% [markdown]
-# ## What changed since 02
+# ## What changed since 03
 #
 # The fields in which our GRPO and DAPO configs differ. Note `steps_per_generation`: without it
 # the new `epsilon_high` would be decoration. The config adds the punishment to a 0/1 accuracy;
@@ -1324,4 +1324,4 @@ check_exercise("dapo-5", keep_from_totals)
 #   leaves.
 # * Shao et al., 2024, *DeepSeekMath*, arXiv 2402.03300: GRPO.
 #
-# Next: [06 GDPO](06_gdpo.ipynb), where the second reward gets a normalization of its own.
+# Next: [09 GDPO](09_gdpo.ipynb), where the second reward gets a normalization of its own.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 01 · PPO: an actor, a critic, and a clip
+# # 02 · PPO: an actor, a critic, and a clip
 #
 # question → rollouts → rewards → **advantages → objective → update** → record → figure
 #
@@ -26,7 +26,7 @@
 # **Time:** under a minute on one core. **Papers:** PPO (Schulman et al., 2017), arXiv 1707.06347;
 # GAE (Schulman et al., 2015), 1506.02438; InstructGPT (Ouyang et al., 2022), 2203.02155.
 # **Builds on** [00 Map and notation](00_map_and_notation.ipynb): names, mask, ratio, worked group.
-# **Next:** [02 GRPO](02_grpo.ipynb).
+# **Next:** [03 GRPO](03_grpo.ipynb).
 
 # %%
 import copy
@@ -392,7 +392,7 @@ for axes, name in zip(panels, ("value loss", "slope"), strict=True):
 # where $r$ is the reward of the completion and tokens count from 0.
 #
 # The KL goes through GAE like any reward and no gradient flows through it. GRPO moves it into the loss
-# instead, which is another estimator with another gradient: [02](02_grpo.ipynb).
+# instead, which is another estimator with another gradient: [03](03_grpo.ipynb).
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -560,7 +560,7 @@ for axes, (title, (right, wrong)) in zip(panels, cases.items(), strict=True):
 # With a still target and 160 updates, more than our whole PPO run makes, the lines part at the answer. To
 # judge an answer the critic must learn to add, from one number a completion. For a chain of thought of
 # thousands of tokens it must judge half-finished reasoning that may still turn round: R1's argument against a critic
-# (v2, Appendix A.3), and a reason for [02](02_grpo.ipynb). The second PPO slide has another one: "High resource
+# (v2, Appendix A.3), and a reason for [03](03_grpo.ipynb). The second PPO slide has another one: "High resource
 # demands of maintaining a separate value function (Critic)". What that costs, we measure below.
 #
 # ### Bias and variance of λ, measured
@@ -690,7 +690,7 @@ for name, billions in (("SmolLM2", 0.135), ("a 7 B model", 7.0)):
 #
 # ### On the search lab: five seeds
 #
-# The toy above trains for seconds. [08](08_compare_runs.ipynb) introduces the search lab, where a policy of
+# The toy above trains for seconds. [12](12_compare_runs.ipynb) introduces the search lab, where a policy of
 # 0.3 million weights reasons by guess and check. PPO and GRPO ran there for 80 steps of 256 responses, with
 # the same questions, learning rate and number of updates
 # (`rlnotes sweep configs/search/ppo.yaml configs/search/grpo.yaml --seeds 0-4`). Line: mean over seeds;

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 02 · GRPO: the group replaces the critic
+# # 03 · GRPO: the group replaces the critic
 #
 # question → rollouts → rewards → **advantages → objective** → update → record → figure
 #
@@ -26,7 +26,7 @@
 # **Time:** under a minute on one core. **Papers:** DeepSeekMath (GRPO), arXiv
 # 2402.03300; Dr. GRPO, 2503.20783; DeepSeek-R1, 2501.12948.
 # **Builds on** [00 Map and notation](00_map_and_notation.ipynb) (the worked group) and
-# [01 PPO](01_ppo.ipynb) (ratio and clip). **Next:** [03 DeepSeek-R1](03_deepseek_r1.ipynb).
+# [02 PPO](02_ppo.ipynb) (ratio and clip). **Next:** [05 DeepSeek-R1](05_r1_zero.ipynb).
 
 # %% [markdown]
 # ## Set-up
@@ -261,7 +261,7 @@ _ = right_axes.legend(loc="upper center", ncols=2, fontsize=8)
 # Is that a bias or a service? Both readings exist. An expectation of accuracy wants
 # $w=1$; a curriculum that wants to solve what is rarely solved likes the left flank.
 # The weight is capped, though: a question that is never solved in a group has no
-# gradient at all, and that no rescaling repairs ([05 DAPO](05_dapo.ipynb) samples again
+# gradient at all, and that no rescaling repairs ([08 DAPO](08_dapo.ipynb) samples again
 # instead).
 
 # %% [markdown]
@@ -564,7 +564,7 @@ for name in ("k1 autodiff", "k2 autodiff", "k3 autodiff", "k3 k2", "k3 importanc
 
 # %% [markdown]
 # So $k_1$ in the loss does nothing at all, on stale samples worse than nothing (in the
-# *reward* it is fine, [01 PPO](01_ppo.ipynb)). $k_3$ as published follows the gradient
+# *reward* it is fine, [02 PPO](02_ppo.ipynb)). $k_3$ as published follows the gradient
 # of another divergence, exactly:
 # $\mathbb{E}_\pi[(1-\pi_{\text{ref}}/\pi)\nabla\log\pi]=\nabla\,\text{KL}(\pi_{\text{ref}}\|\pi)$.
 # Close to the reference the two agree; far away they do not. Once the samples are of an
@@ -921,7 +921,7 @@ print(compare("dr_grpo", "grpo", keys))
 # %% [markdown]
 # ### On the search lab: five seeds
 #
-# There a response can be long: it guesses, checks, and says `wait` ([08](08_compare_runs.ipynb)). GRPO and
+# There a response can be long: it guesses, checks, and says `wait` ([12](12_compare_runs.ipynb)). GRPO and
 # Dr. GRPO ran for 80 steps of 256 responses, the same questions for both
 # (`rlnotes sweep configs/search/grpo.yaml configs/search/dr_grpo.yaml --seeds 0-4`). If the $1/|o_i|$ of GRPO
 # spares long wrong answers, they should be longer under GRPO. Line: mean over seeds; band: 95 % interval.
@@ -992,7 +992,7 @@ for name in ("β = 0.04", "β = 1"):
 #   answers apart, as above, before calling it reasoning.
 
 # %% [markdown]
-# ## What changed since 01
+# ## What changed since 02
 #
 # The loop is the same; the critic and its fields have gone, a group and two
 # conventions have come. Fields on which the three configs agree are left out.
@@ -1125,4 +1125,4 @@ check_exercise("grpo-5", stopped_by_clip)
 # * Ahmadian et al., 2024, *Back to Basics*, arXiv 2402.14740: RLOO.
 # * Schulman, 2020, *Approximating KL divergence*, joschu.net/blog/kl-approx.html.
 #
-# Next: [03 DeepSeek-R1](03_deepseek_r1.ipynb), where GRPO's reward is two rules.
+# Next: [05 DeepSeek-R1](05_r1_zero.ipynb), where GRPO's reward is two rules.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 07 · Train
+# # 11 · Train
 #
 # **question → rollouts → rewards → advantages → objective → update → record → figure**
 #
@@ -25,15 +25,15 @@
 # * say how much of a rise is *stopping*, how much *sharpening*, how much *new answers* (at most).
 #
 # **Time:** some five minutes on two cores. **Memory:** under 6 GB.
-# **Builds on** [02 GRPO](02_grpo.ipynb), [05 DAPO](05_dapo.ipynb), [06 GDPO](06_gdpo.ipynb).
-# **Next:** [08 Compare runs](08_compare_runs.ipynb).
+# **Builds on** [03 GRPO](03_grpo.ipynb), [08 DAPO](08_dapo.ipynb), [09 GDPO](09_gdpo.ipynb).
+# **Next:** [12 Compare runs](12_compare_runs.ipynb).
 #
 # In batch, the same notebook takes its parameters from a file:
 #
 # ```bash
-# papermill notebooks/07_train.ipynb out.ipynb -f configs/dapo.yaml -p seed 1
+# papermill notebooks/11_train.ipynb out.ipynb -f configs/dapo.yaml -p seed 1
 # rlnotes train --config configs/dapo.yaml seed=1     # the same run, without a notebook
-# papermill notebooks/07_train.ipynb out.ipynb -f configs/search/dapo.yaml  # two minutes
+# papermill notebooks/11_train.ipynb out.ipynb -f configs/search/dapo.yaml  # two minutes
 # ```
 
 # %% [markdown]
@@ -425,7 +425,7 @@ print(
 #
 # The folder holds `metrics.csv` (one row a step, TRL's log keys), `samples.jsonl`,
 # `config.yaml` and `meta.json` (commit, command, versions, memory). Everything above can
-# be drawn again from it, and [08](08_compare_runs.ipynb) compares such folders. With `save_policy = "last"` the
+# be drawn again from it, and [12](12_compare_runs.ipynb) compares such folders. With `save_policy = "last"` the
 # trained weights are there as well, in `policy/`: `rlnotes chat` talks to them.
 
 # %%

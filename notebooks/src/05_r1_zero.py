@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 03 · DeepSeek-R1: rules, a pipeline, and what to distill
+# # 05 · DeepSeek-R1: rules, a pipeline, and what to distill
 #
 # **question → rollouts → rewards** → advantages → objective → update → **record** → figure
 #
@@ -25,8 +25,8 @@
 #
 # **Time:** two to four minutes on one core, most of it a live R1-Zero run on SmolLM2.
 # **Paper:** DeepSeek-R1, arXiv 2501.12948; *v1* is the text of January 2025, *v2* that of
-# January 2026. **Builds on** [02 GRPO](02_grpo.ipynb), the algorithm of every RL stage here.
-# **Next:** [04 The aha moment](04_aha_moment.ipynb).
+# January 2026. **Builds on** [03 GRPO](03_grpo.ipynb), the algorithm of every RL stage here.
+# **Next:** [07 The aha moment](07_aha_moment.ipynb).
 
 # %% [markdown]
 # ## Set-up
@@ -155,7 +155,7 @@ print(table.drop(columns="completion").astype(int, errors="ignore").to_string())
 #
 # Same weight means that a well-formed wrong answer is worth as much as a right answer in bad
 # form. In the group below, two completions at 1 get the same advantage for opposite merits;
-# [06 GDPO](06_gdpo.ipynb) is about that. And a rule that nobody in the group fulfils adds a
+# [09 GDPO](09_gdpo.ipynb) is about that. And a rule that nobody in the group fulfils adds a
 # constant, which the group's mean takes out again: our worked group has no tags at all, so
 # $R_{\text{format}}$ changes nothing.
 
@@ -278,14 +278,14 @@ print(ends.to_string(index=False))
 # * **cons@16 or cons@64?** v1's figure ends with cons@16 = 0.867, its Table 2 with cons@64 = 86.7.
 #   The same number under two names; the lines of o1 are cons@64. We know of no explanation.
 # * **What else changed?** v2 says that the limit of the length was doubled to 65,536 tokens at
-#   step 8,200, with a jump in accuracy and in length. [04](04_aha_moment.ipynb) repeats
+#   step 8,200, with a jump in accuracy and in length. [07](07_aha_moment.ipynb) repeats
 #   that jump in miniature.
 
 # %% [markdown]
 # ## Live: R1-Zero on SmolLM2
 #
 # `configs/r1_zero.yaml` is the recipe at our size: GRPO from SmolLM2-135M-*Instruct*, the two rules with one weight, a small KL term. What changed since
-# [02](02_grpo.ipynb) is the reward, the template, and $\beta=0.001$; what differs from the real
+# [03](03_grpo.ipynb) is the reward, the template, and $\beta=0.001$; what differs from the real
 # thing (v2, §2.1) stands beside it. The largest difference first: R1-Zero starts from a *base* model,
 # without any SFT. Our policy has been instruction-tuned, though not for this format, so nothing here tests
 # "without SFT".
@@ -394,7 +394,7 @@ for key in keys:
 
 # %% [markdown]
 # Both rules are learnt, and fast: the one example had shown the form, and one-digit sums were in the
-# weights ([07](07_train.ipynb) takes such a rise apart). The length goes to that of the example
+# weights ([11](11_train.ipynb) takes such a rise apart). The length goes to that of the example
 # and stays: a sum of two digits needs no thinking time. Growth is nothing that this reward pays for by
 # itself; it comes where thinking longer makes more answers right, as in the lab of the next
 # section.
@@ -701,7 +701,7 @@ pd.DataFrame({"base": describe(base), "after SFT": describe(pupil)}).round(2)
 #
 # Mean and 95 % interval of each stage; a share lies in [0, 1], so its interval is cut there. The base is one policy
 # for all seeds and has no interval over them, which is not certainty: its 0.26 is of 1,024 responses, and
-# [04](04_aha_moment.ipynb) finds 0.29 in 512 others. Accuracy on held-out questions of the three sizes, eight
+# [07](07_aha_moment.ipynb) finds 0.29 in 512 others. Accuracy on held-out questions of the three sizes, eight
 # samples each; the other columns describe the responses to `search`.
 
 
@@ -1292,4 +1292,4 @@ check_exercise("r1-4", ratio_limits)
 # * The lab's runs: `experiments/r1_pipeline.py`, `experiments/distillation.py`,
 #   `configs/r1_zero.yaml`.
 #
-# Next: [04 The aha moment](04_aha_moment.ipynb), which counts reflection and asks what it is worth.
+# Next: [07 The aha moment](07_aha_moment.ipynb), which counts reflection and asks what it is worth.

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 04 · The "aha moment": words, behavior, benefit
+# # 07 · The "aha moment": words, behavior, benefit
 #
 # question → rollouts → rewards → advantages → objective → update → **record → figure**
 #
@@ -24,8 +24,8 @@
 #
 # **Time:** under a minute on one core. **Papers:** DeepSeek-R1, arXiv 2501.12948 (v1 and v2); Dr. GRPO,
 # 2503.20783; Gandhi et al., 2503.01307; oat-zero's blog post.
-# **Builds on** [02 GRPO](02_grpo.ipynb) and [03 DeepSeek-R1](03_deepseek_r1.ipynb) (R1-Zero in the lab). **Next:**
-# [05 DAPO](05_dapo.ipynb).
+# **Builds on** [03 GRPO](03_grpo.ipynb) and [05 DeepSeek-R1](05_r1_zero.ipynb) (R1-Zero in the lab). **Next:**
+# [08 DAPO](08_dapo.ipynb).
 
 # %% [markdown]
 # ## Set-up
@@ -216,7 +216,7 @@ right.invert_yaxis()
 # %% [markdown]
 # ## Words over training, in the lab
 #
-# R1-Zero in miniature ([03](03_deepseek_r1.ipynb)): GRPO for the right answer alone, from `search-mixed`, a
+# R1-Zero in miniature ([05](05_r1_zero.ipynb)): GRPO for the right answer alone, from `search-mixed`, a
 # base that guesses, checks, says `wait` or 等 (the same word in a second language), and gives up after half of
 # its misses. We kept 512 responses to held-out questions at steps 0, 20, … 80, for five seeds. Step 0
 # is the untrained policy: no statement about training without it. The command line counts the same, the seeds taken together:
@@ -247,7 +247,7 @@ print(f"{len(seeds)} seeds, {total} responses")
 # %% [markdown]
 # Two helpers that the rest of the notebook uses: a band over seeds, and a table of
 # `estimate [95 % interval]` at chosen steps. Intervals are Student's t over the seeds, cut to
-# [0, 1] where the number is a share ([08](08_compare_runs.ipynb)).
+# [0, 1] where the number is a share ([12](12_compare_runs.ipynb)).
 
 
 # %%
@@ -305,9 +305,9 @@ for step in (20, 80):
 # became five times as frequent" and "not even twice" are both in this one record.
 #
 # The length tells the same story: the policy first learns not to give up, later to guess better
-# ([08](08_compare_runs.ipynb) has the tries). The end of the curve is more accurate *and* shorter. (Step 0 has no
+# ([12](12_compare_runs.ipynb) has the tries). The end of the curve is more accurate *and* shorter. (Step 0 has no
 # interval: it is one policy and one sample, the same for all seeds. Its 0.29 is of 512 responses;
-# [03](03_deepseek_r1.ipynb) finds 0.26 in 1,024 others.)
+# [05](05_r1_zero.ipynb) finds 0.26 in 1,024 others.)
 
 # %% [markdown]
 # ### Which word? Which language?
@@ -705,7 +705,7 @@ print("control, waits at step 20:", by_seed["eval/search/waits"].round(2).tolist
 # "More thinking time" is a mean over right and wrong responses, and they differ. Dr. GRPO's paper (Figure 6;
 # Qwen2.5-1.5B, one run) blames part of the growth on the loss: under GRPO's $1/|o_i|$ a long wrong answer is
 # punished less per token. There, wrong answers grow from 960 to about 1,980 tokens under GRPO and stay near 960
-# under Dr. GRPO ([02](02_grpo.ipynb) has the derivation). Ours, five seeds, the same questions for both:
+# under Dr. GRPO ([03](03_grpo.ipynb) has the derivation). Ours, five seeds, the same questions for both:
 
 # %%
 lengths = ["completions/mean_length_right", "completions/mean_length_wrong"]
@@ -966,4 +966,4 @@ check_exercise("aha-4", knows_a_hit)
 # * *The Illusion of Insight in Reasoning Models*, arXiv 2601.00514: mid-trace shifts and accuracy.
 # * Zeng et al., 2025, *SimpleRL-Zoo*, arXiv 2503.18892: length and verification over ten base models.
 #
-# Next: [05 DAPO](05_dapo.ipynb).
+# Next: [08 DAPO](08_dapo.ipynb).
