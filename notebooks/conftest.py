@@ -1,6 +1,6 @@
 """What nbval compares when it runs these notebooks (`make test`).
 
-A cell marked `# NBVAL_CHECK_OUTPUT` must print what is stored. Warnings, progress bars
+A cell with the tag `nbval-check-output` must print what is stored. Warnings, progress bars
 and the HTML twin of a table differ between machines and are left out.
 """
 

@@ -89,8 +89,7 @@ _ = axes.text(3, -1.05, note, ha="center", fontsize=8, color="#D55E00")
 # With three arms we can write the sum down, and autograd differentiates it. This gradient is the truth against
 # which everything below is measured.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 reward = torch.tensor([1.0, 0.7, 0.0], dtype=torch.float64)
 start = torch.tensor([0.05, 0.45, 0.50], dtype=torch.float64)  # probabilities
 theta = start.log().requires_grad_()
@@ -115,8 +114,7 @@ print(f"gradient of J by the three logits: {true_gradient}")
 # REINFORCE ([Williams, 1992](https://doi.org/10.1007/BF00992696)). We check it by enumeration: one row of
 # $\nabla \log \pi$ for each arm, weighted by the arm's probability.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 score = torch.autograd.functional.jacobian(lambda t: t.log_softmax(0), theta)
 by_enumeration = (pi[:, None] * reward[:, None] * score).sum(0)
 print(f"Σ π r ∇log π = {by_enumeration.detach()}")
@@ -178,8 +176,7 @@ print(f"J at the start {J:.2f}, after 300 steps {(path[-1] * reward).sum():.2f}"
 # Now we forget the sum and draw 1,000 actions. The mean of $r\,\nabla \log \pi$ over the samples estimates the
 # gradient. Its standard error says how far off it should be: most estimates lie within two of them.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 dice = torch.Generator().manual_seed(0)
 actions = torch.multinomial(start, 1000, replacement=True, generator=dice)
 terms = reward[actions, None] * score[actions]  # one gradient for each sample
@@ -196,8 +193,7 @@ print(f"held: at most {distance:.1f} standard errors away")
 # minus sign, because optimizers minimize. The *value* of this loss means nothing, and it does not have to fall
 # while the policy improves. Only its gradient counts.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 logps = theta.log_softmax(0)[actions]
 loss = -(reward[actions] * logps).mean()
 (by_loss,) = torch.autograd.grad(loss, theta)
@@ -237,8 +233,7 @@ check_exercise("step-2", change)
 #
 # </details>
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 total_variance = {}
 for name, b in (("b = 0", 0.0), ("b = J", J.detach()), ("b = -10", -10.0)):
     rows = (reward - b)[:, None] * score  # one row for each arm

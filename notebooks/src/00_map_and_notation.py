@@ -118,8 +118,7 @@ print(f"torch {torch.__version__.split('+')[0]}")
 # one that the limit of 12 tokens cuts off. The log-probabilities are made up, once, such that each
 # case of the formulas occurs. Every later notebook puts its own formula through these rows.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 group = worked_group()
 lengths = [len(row) for row in group.tokens]
 table = DataFrame(
@@ -141,8 +140,7 @@ print(table.to_string())
 # them, have no padding token of their own and take the end token's id. So here: id 0 is the end of
 # a completion *and* what fills the rest.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(group.completion_ids)
 print("end", group.eos_token_id, "padding", group.pad_token_id)
 
@@ -187,8 +185,7 @@ assert first_end_mask(ends_at_once, 0).tolist() == [[1, 0, 0]]
 # shows what is lost. (The mirror image of the mistake, comparing with a pad token that is *not* the
 # end, keeps whatever is sampled after the first end.)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 by_pad = (group.completion_ids != group.pad_token_id).long()
 lost = mask - by_pad
 print("tokens by first end:", mask.sum(1).tolist())
@@ -254,8 +251,7 @@ def group_advantages(rewards, num_generations):
     return torch.where(std > 0, centered / std, 0.0).flatten()
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from rlnotes.equations.group_advantages import (
     group_relative_advantages,
     leave_one_out_advantages,
@@ -413,8 +409,7 @@ for axes, (loss_type, w) in zip(panels, weights.items(), strict=True):
 # length bias of Dr. GRPO's paper. The token mean gives the long row 12 of 27 parts. Dr. GRPO's shares
 # are the same as DAPO's, but its weights do not change when *another* completion gets longer.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for loss_type, w in weights.items():
     shares = (w.sum(1) / w.sum()).tolist()
     print(
@@ -426,8 +421,7 @@ for loss_type, w in weights.items():
 # the frozen reference policy, token by token ([03](03_grpo.ipynb) takes the estimators apart). The
 # call below is what the training loop minimizes.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from rlnotes.equations.objectives import policy_loss
 
 tensors = (group.per_token_logps, group.old_per_token_logps, advantages, mask)
@@ -576,8 +570,7 @@ print(
 # | `learning_rate` | the optimizer's rate | | |
 # | `step_time`, `step_time/rollout` | seconds of the step, and of sampling | steady | tenfold: another process on the same cores |
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(*sorted(key for key in metrics if key != "step"), sep="\n")
 
 # %% [markdown]

@@ -182,8 +182,7 @@ def gae_backward(rewards, values, gamma, lam):
     return torch.stack(out[::-1])
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for length in (1, 3, 12):  # one token is a completion, too
     r, v = torch.randn(length), torch.randn(length)
     both = gae_sum(r, v, 0.9, 0.8), gae_backward(r, v, 0.9, 0.8)
@@ -216,8 +215,7 @@ torch.testing.assert_close(gae_backward(r, v, 0.9, lam=1.0), to_come - v)
 # literally, the terminal reward, the only one that language models get, loses a factor
 # $(\gamma\lambda)^2$. With $\lambda = 1$ nobody notices.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 delta, T = deltas(rewards, values, gamma=1.0), 3
 for lam in (1.0, 0.95, 0.5):
     right = sum(lam**k * delta[k] for k in range(T))
@@ -306,8 +304,7 @@ for axes, (lam, (advantages, _)) in zip(panels, gae.items(), strict=True):
 # a value of 0.9 in the padding slot, a loop without a mask (verl's until mid-2025) gives another
 # answer.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 r = torch.tensor([[0.0, 0.0, 1.0, 0.0]])
 v = torch.tensor([[0.1, 0.2, 0.3, 0.9]])
 m = torch.tensor([[1, 1, 1, 0]])
@@ -323,8 +320,7 @@ print("no mask ", gae_backward(r[0], v[0], 1.0, 0.95)[:3])
 #
 # $$\hat A \leftarrow \frac{\hat A - \operatorname{mean}}{\sqrt{\operatorname{var} + 10^{-8}}}$$
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 advantages, returns = gae[1.0]
 tokens = advantages[mask.bool()]
 white = (tokens - tokens.mean()) / (tokens.var() + 1e-8).sqrt()
@@ -394,8 +390,7 @@ for axes, name in zip(panels, ("value loss", "slope"), strict=True):
 # The KL goes through GAE like any reward and no gradient flows through it. GRPO moves it into the loss
 # instead, which is another estimator with another gradient: [03](03_grpo.ipynb).
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 k1 = rl.kl_k1(group.old_per_token_logps, group.ref_per_token_logps)
 paid = rl.kl_penalized_rewards(group.rewards, k1, mask, beta=0.05)
 by_hand = -0.05 * k1 * mask
@@ -819,8 +814,7 @@ for name, kind in (("ε = 0.2", clipped), ("ε → ∞", free)):
 # PPO as a difference from the config of [00](00_map_and_notation.ipynb), which was GRPO's. Fields on which
 # they agree are left out.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 names = ("grpo", "ppo")
 fields = DataFrame({name: rl.make_config(algorithm=name).to_dict() for name in names})
 fields = fields.drop("algorithm").astype(str)

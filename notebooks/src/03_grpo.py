@@ -112,8 +112,7 @@ for correction in (0, 1):
 # nothing for $G=64$, a lot for two completions, where one reading says 0.707 and the
 # other 1.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for size in (2, 4, 16, 64):
     rewards = torch.tensor([1.0, 0.0] * (size // 2))
     unbiased, biased = (
@@ -128,8 +127,7 @@ for size in (2, 4, 16, 64):
 # the leave-one-out baseline (RLOO). On one balanced group the four differ only in
 # scale, which is why a single group says little about them.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 table = pd.DataFrame({"completion": [text[:17] for text in group.texts]})
 table["tokens"] = group.completion_mask.sum(dim=1)
 table["reward"] = group.rewards
@@ -147,8 +145,7 @@ print(table.round(3).to_string())
 # small number, from $10^{-9}$ to $10^{-4}$; ours returns exactly 0 for a constant group
 # whatever $\varepsilon$ is, and the paper's formula otherwise.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 constant = torch.full((4,), 0.3)
 print("the formula:", group_advantages(constant, 4).tolist())
 print("the library:", rl.group_relative_advantages(constant, 4).tolist())
@@ -159,8 +156,7 @@ print("the library:", rl.group_relative_advantages(constant, 4).tolist())
 # The formula blows that hair up to a full advantage; a large $\varepsilon$ damps it.
 # The same four rewards under three conventions:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 nearly = torch.tensor([1, 1, 1, 1.0001], dtype=torch.float64)
 for name in ("paper", "verl", "trl"):
     keywords = rl.CONVENTIONS[name].group_advantage
@@ -179,8 +175,7 @@ for name in ("paper", "verl", "trl"):
 # and any other two reward values, ±1 say, give the same. A single right answer among
 # sixteen is pulled up fifteen times as hard as each wrong one is pushed down.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 G = 16
 for k in range(1, G):
     p = torch.tensor(k / G, dtype=torch.float64)
@@ -276,8 +271,7 @@ _ = right_axes.legend(loc="upper center", ncols=2, fontsize=8)
 # That factor is all there is to the bias of the group mean: its $w(p)$ is $(G-1)/G$ for
 # every $p$, and that of leave-one-out is 1, the true gradient of accuracy.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 loo = rl.leave_one_out_advantages(random_rewards, 8)
 centered = rl.group_relative_advantages(random_rewards, 8, scale_rewards="none")
 assert torch.allclose(loo, 8 / 7 * centered)
@@ -395,8 +389,7 @@ _ = both[0].legend(fontsize=8)
 # tokens of a completion or none. (GSPO, `level="sequence"` in our library, takes the
 # geometric mean.)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 log_ratios = (group.per_token_logps - old) * mask
 per_token = rl.importance_ratio(group.per_token_logps, old, mask)
 mean_ratio = rl.importance_ratio(group.per_token_logps, old, mask, level="sequence")
@@ -421,8 +414,7 @@ for i in range(4):
 # advantage, and the advantages of a group sum to 0. The value is 0. The derivative is
 # not.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 fresh = old.clone().requires_grad_()
 for loss_type in ("grpo", "dapo", "dr_grpo"):
     keywords = {"loss_type": loss_type, "max_completion_length": 12}
@@ -487,8 +479,7 @@ for ours, library in ((k1, rl.kl_k1), (k2, rl.kl_k2), (k3, rl.kl_k3)):
 # distance $k_1$ and $k_3$ have exactly the right mean, $k_2$ nearly; $k_3$ is never
 # negative and has by far the smallest spread of the two unbiased ones.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 logits = torch.tensor([2.0, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, -1.5]).double()
 direction = torch.tensor([-1.0, 0.5, 1.0, -0.5, 0.8, -1.0, 0.3, 1.0]).double()
 policy_logps, probs = logits.log_softmax(-1), logits.softmax(-1)
@@ -551,8 +542,7 @@ def error(gradient, target):
     return ((gradient - target).norm() / target.norm()).item()
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print("in the loss       KL(π‖ref)  stale samples  KL(ref‖π)")
 for name in ("k1 autodiff", "k2 autodiff", "k3 autodiff", "k3 k2", "k3 importance"):
     on_policy = expected_gradient(*name.split(), ref_logps, policy_logps)
@@ -610,8 +600,7 @@ _ = value_axes.legend()
 # *length bias*. It drops both: $\tilde{A}_i=r_i-\text{mean}(r)$, and the sum over tokens is
 # divided by a constant. In our configs, as in TRL's, that is two fields.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for name in ("grpo", "dr_grpo"):
     print(name, rl.ALGORITHMS[name])
 
@@ -622,8 +611,7 @@ for name in ("grpo", "dr_grpo"):
 # mean and Dr. GRPO's constant give all tokens the same weight, and so the long
 # completion more mass.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 pair = (torch.arange(100) < torch.tensor([[10], [100]])).long()
 shares = {}
 for loss_type in ("grpo", "dapo", "dr_grpo"):
@@ -658,8 +646,7 @@ _ = share_axes.set(xlabel="share of the loss: 10 tokens | 100 tokens", xlim=(0, 
 # per sequence; this test finds that.)
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 def first_token_gradients(lengths, loss_type):
     mask = (torch.arange(16) < torch.tensor(lengths)[:, None]).long()
     leaf = torch.full(mask.shape, -1.0, requires_grad=True)
@@ -997,8 +984,7 @@ for name in ("β = 0.04", "β = 1"):
 # The loop is the same; the critic and its fields have gone, a group and two
 # conventions have come. Fields on which the three configs agree are left out.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 names = ("ppo", "grpo", "dr_grpo")
 table = pd.DataFrame({n: rl.make_config(algorithm=n).to_dict() for n in names})
 table = table.drop("algorithm").astype(str)

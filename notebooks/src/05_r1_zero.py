@@ -124,8 +124,7 @@ cases = {
 }
 # fmt: on
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 task_set = rl.load_task("addition-r1")
 question = Task("What is 5 + 7?", "12")
 rows = []
@@ -159,8 +158,7 @@ print(table.drop(columns="completion").astype(int, errors="ignore").to_string())
 # constant, which the group's mean takes out again: our worked group has no tags at all, so
 # $R_{\text{format}}$ changes nothing.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 four = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
 print("R_acc, R_format      ", four.int().tolist())
 advantages = rl.group_relative_advantages(four.sum(1), 4)
@@ -183,8 +181,7 @@ print("format of the worked group", form.tolist())
 # A model of 135 million weights does not follow such a description. Our task `addition-r1`
 # therefore adds one worked example (a training question, the same for all). The prompt:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 asked = task_set.held_out()[0]
 for turn in asked.prompt:
     print(f"{turn['role']:9} {turn['content']}")
@@ -236,8 +233,7 @@ _ = axes.legend(fontsize=8, loc="lower center")
 # header is flattened (AIME 2024 has *two* columns, pass@1 and cons@64) and its numbers are v1's.
 # pass@1 is the mean over samples, cons@k the majority vote of k. Here is v1's Table 2 whole:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(rl.wide_table(rl.paper_table("r1v1_table2")).T.to_string())
 
 # %% [markdown]
@@ -259,8 +255,7 @@ right.fill_between(length["step"], length["raw_lo"], length["raw_hi"], alpha=0.2
 right.plot(length["step"], length["smoothed_len"], color="#0072B2")
 _ = right.set(xlabel="step (v1, Figure 3)", ylabel="mean response length, tokens")
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 first, last = length.iloc[0], length.iloc[-1]
 shortest = length.loc[length["smoothed_len"].idxmin()]
 growth = last["smoothed_len"] / first["smoothed_len"]
@@ -290,8 +285,7 @@ print(ends.to_string(index=False))
 # without any SFT. Our policy has been instruction-tuned, though not for this format, so nothing here tests
 # "without SFT".
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 config = rl.load_config(
     rl.project_folder() / "configs" / "r1_zero.yaml",
     **{"max_steps": max_steps, "eval_steps": max_steps, "eval_samples": eval_samples},
@@ -370,8 +364,7 @@ for panel, key in zip(figure.axes, keys, strict=True):
     panel.plot("step", key, "k.", data=live.dropna(subset=[key]))
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 def change(runs, metric, count=1):
     """First and last values of every run, as rows that pair by seed."""
     logged = runs.dropna(subset=[metric]).sort_values("step").groupby("run")
@@ -410,8 +403,7 @@ for key in keys:
 # right answers:
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 experiments = data / "experiments"
 TONGUE = dict(zip(WAIT + ANSWER, "ECEC", strict=True))
 
@@ -464,8 +456,7 @@ for panel, key in zip(axes, mixing.columns[3:7], strict=True):
     panel.plot(mixing.groupby("step")[key].mean(), color="black")
     panel.set(title=key, xlabel="step", ylim=(0, None))
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 mixing_differences = {}
 for key in mixing.columns[3:7]:
     table = change(mixing, key)
@@ -489,8 +480,7 @@ for key in mixing.columns[3:7]:
 # `data/experiments/r1_pipeline/seed*.csv`, paired by seed:
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 def read_stages(experiment):
     """One row a stage and seed, with the labels that `statistics` asks for."""
     files = sorted((experiments / experiment).glob("seed*.csv"))
@@ -535,8 +525,7 @@ def english_share(text):
     return len(latin) / words if words else 0.0
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 texts = [
     "5 + 6 = 11 ? 20 等 5 * 6 = 30 ? 20 wait then",
     "<think>so 答案 is 7</think> <answer>7</answer>",
@@ -559,8 +548,7 @@ kept["share"] = library[len(texts) :]
 # group are right, it is the only difference left, and the division by the group's standard
 # deviation makes it full size:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 accuracy, language = torch.ones(8), torch.tensor([0.95] + [1.0] * 7)
 advantages = rl.group_relative_advantages(accuracy + language, 8)
 print(
@@ -594,8 +582,7 @@ panel.plot(kept.groupby("step")["share"].mean(), "--", color=colors["zero"])
 panel.set_title("language consistency")
 figure.set_size_inches(6, 4.4)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print("zero+language − zero")
 for metric in ("english", "language_consistency", "readable", "mean_length"):
     print(f"{metric:21} {compare('zero+language', 'zero', metric)}")
@@ -723,8 +710,7 @@ def intervals(table, metrics, by="stage"):
     return pd.DataFrame(columns)
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 LEVELS = ["search-easy", "search", "search-hard"]
 order = ["base", *STAGES, "zero+language"]
 for columns in (LEVELS, ["english", "readable", "short", "mean_length"]):
@@ -734,8 +720,7 @@ for columns in (LEVELS, ["english", "readable", "short", "mean_length"]):
 # And the paper's, as printed (v2, Table 3; scores in percent, Codeforces a rating). No
 # intervals, no seeds.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 paper = rl.paper_table("r1v2_table3")
 benchmarks = ["AIME 2024", "MATH-500", "LiveCodeBench", "Codeforces"]
 benchmarks += ["IF-Eval", "AlpacaEval2.0", "ArenaHard", "C-Eval"]
@@ -769,8 +754,7 @@ for row in (0, 1):
 # %% [markdown]
 # The differences from stage to stage, paired by seed:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 columns = ["search-easy", "search", "search-hard", "english", "readable", "short"]
 moves = {
     f"{second} − {first}": {
@@ -791,8 +775,7 @@ for half in (columns[:3], columns[3:]):
 # **Where they do not.** Our R1 does not reason better than our zero: the trained size was at its
 # ceiling already. And `dev2`, after RL on one size, loses another size in some seeds:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 by_seed = stages.pivot(index="seed", columns="stage", values="search-easy")
 print(by_seed[["zero", "dev2", "zero+language", "dev3", "r1"]].round(2).to_string())
 
@@ -811,8 +794,7 @@ print(by_seed[["zero", "dev2", "zero+language", "dev3", "r1"]].round(2).to_strin
 # architecture are shifted by a cell, and bold means "best of the row" (v1; in v2 it is a t-test at
 # p < 0.01). With the groups back (v1, Table 4):
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 table = rl.paper_table("r1v1_table4")
 table = table[table["group"] != ""]
 text = rl.wide_table(table, rows=("group", "benchmark", "metric"))
@@ -845,8 +827,7 @@ axes.invert_yaxis()
 axes.set(xlim=(0, 1.02), xlabel="score / best score of the row")
 _ = axes.legend(handles=axes.lines[-2:], fontsize=8, bbox_to_anchor=(1, 1))
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 winners = scores.idxmax(axis=1)
 bold = table[table["bold"]].set_index(["group", "benchmark", "metric"])["model"]
 assert (winners == bold.loc[winners.index]).all()  # bold is the best of its row
@@ -916,8 +897,7 @@ alone = taught["student"] == taught["writer"]
 taught["arm"] = alone.map({True: "own answers", False: "teacher's answers"})
 taught["size"] = taught["stage"].str.extract(r"(\d+)$")[0].astype(int)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(
     "teacher, after RL", intervals(teacher, LEVELS).to_string(index=False), "", sep="\n"
 )
@@ -971,8 +951,7 @@ for panel, student in zip(axes, ("search-base", "search-control"), strict=True):
     panel.set(xlabel="teraflops", title=student, ylabel="held-out accuracy")
 _ = axes[1].legend(fontsize=8, loc="upper left")
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for student in ("search-base", "search-control"):
     spent = reinforced(student).groupby("seed")["teraflops"].max().mean()
     print(f"{student}: RL {spent:.2f} teraflops", end="")
@@ -1001,8 +980,7 @@ def all_ways(student, budget=None, size=4096):
     return table.assign(task="search", policy=student)
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 ways, early = {}, {}
 for student in ("search-base", "search-control"):
     table, budget = all_ways(student), lessons_of(student, "teacher's answers")[1][-1]
@@ -1097,8 +1075,7 @@ def claims_table(rows):
 small = zero_differences["eval/sampled_accuracy"]
 longer = zero_differences["completions/mean_length"]
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 rows = [
     ("RL with rules alone teaches (our base saw demonstrations): lab",
      "AIME 15.6 → 71.0 (v1), → 77.9 (v2)",
@@ -1120,8 +1097,7 @@ rows = [
 ]  # fmt: skip
 claims_table(rows)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 rows = [
     ("a language reward makes it consistent", "level instead of falling (v2, Fig. 7)",
      compare("zero+language", "zero", "english"), +1),
@@ -1130,8 +1106,7 @@ rows = [
 ]  # fmt: skip
 claims_table(rows)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 rows = [
     ("Dev1 reasons worse than R1-Zero", "AIME 77.9 → 59.0 (v2, Table 3)",
      compare("dev1", "zero", "search"), -1),
@@ -1150,8 +1125,7 @@ rows = [
 ]  # fmt: skip
 claims_table(rows)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 rows = [
     ("distillation > RL: search-base", "AIME 72.6 against 47.0 (v1, Table 6)",
      ways["search-base", "teacher", "RL"], +1),

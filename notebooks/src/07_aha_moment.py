@@ -81,8 +81,7 @@ BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"
 # $x^4-2ax^2-x+(a^2-a)=0$. Is there a mistake to correct? We square and check at random points, and let the
 # library say what it sees in the text.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 a, x = torch.rand(2, 1000, dtype=torch.float64, generator=torch.manual_seed(0)) * 9
 squared_twice = (a - x**2) ** 2 - (a + x)
 assert torch.allclose(squared_twice, x**4 - 2 * a * x**2 - x + (a**2 - a))
@@ -114,8 +113,7 @@ print("behavior in wording:", [b for b, seen in rl.text_behaviors(aha).items() i
 # A word counts in any case and only whole, so that `await` and `checkout` do not. A hyphen ends a word. The
 # list is R1's, as v2 gives it: three experts' lists, merged.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 R1_WORDS = rl.WORD_LISTS["r1"]
 print(", ".join(R1_WORDS))
 
@@ -129,8 +127,7 @@ def count_words(text, words):
 # Five texts of our own. The library has to agree on all of them (it also knows phrases, accents and scripts
 # without spaces). Which of the five reflect, to your eye?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 texts = [
     "7 * 8 = 54. Wait, that is wrong: 7 * 8 = 56.",
     "It is $7, but shipping is free. The standard error is 2. However, check the date.",
@@ -157,8 +154,7 @@ for text in texts:
 # once, and four that are seventeen times as long, one of which says it twelve times.
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 def three_rates(counts, lengths):
     return {
         "per response": sum(counts) / len(counts),
@@ -176,8 +172,7 @@ print(pd.DataFrame({"early": early, "late": late}).round(2).to_string())
 # these proportions. Its responses grow from 555 to 9,555 tokens (v1, Figure 3, one run, digitized); its words
 # grow five- to sevenfold (v2, Figure 9(a)), the unit not stated. Both readings, as arithmetic:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 length = rl.paper_curve("r1v1_fig3_length")
 growth = length["smoothed_len"].iloc[-1] / length["smoothed_len"].iloc[0]
 print(f"length: × {growth:.1f}")
@@ -288,8 +283,7 @@ figure, panels = plt.subplots(1, 5, figsize=(13, 2.6))
 for axes, key in zip(panels, keys, strict=True):
     band(axes, words, key)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(at_steps(words, keys, [0, 20, 80]).to_string())
 untrained = words[words["step"] == 0].set_index("seed")
 for step in (20, 80):
@@ -315,8 +309,7 @@ for step in (20, 80):
 # Of R1's ten words this language knows one. And our base says it in two languages, which R1's list does not
 # know: a count with the list as it stands misses every 等. The same responses, counted by both lists:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 english = {s: rl.reflect([path], words="r1") for s, path in seeds.items()}
 english = over_seeds({s: r.table().query("part == 'step'") for s, r in english.items()})
 other = [f"word/{word}" for word in R1_WORDS if word != "wait"]
@@ -362,8 +355,7 @@ for name in ("multiplication", "addition-r1"):
 # * **backtracking**: a miss, `wait`, and then a try not made before.
 # * **superficial**: a `wait` that leads nowhere: after a hit, before a try already made, or before nothing.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 question = rl.search_question("make 20 from 5 6 9 :")
 for text in (
     "5 * 6 = 30 - 9 = 21 ? 20 wait 5 + 6 = 11 + 9 = 20 ? 20 answer + +",
@@ -403,8 +395,7 @@ for axes, key in zip(panels, behavior, strict=True):
     band(axes, words, key)
     axes.set_ylim(0, 1)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 shown = [*behavior, "hits answered", "misses answered", "behavior/verification"]
 print(at_steps(words, shown, [0, 20, 80]).to_string())
 kinds = Counter()
@@ -418,8 +409,7 @@ waits = {
 print("step 80:", waits)
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 def verified(row):
     seen = rl.lab_reflection(row["completion"], rl.search_question(row["prompt"]))
     return seen.behaviors()["verification"]
@@ -526,8 +516,7 @@ def benefit(rows):
 per_step = responses.groupby(["seed", "step"]).apply(benefit).reset_index()
 effect = over_seeds({s: t for s, t in per_step.groupby("seed")})
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 rows = ["accuracy, wait False", "accuracy, wait True", "matched difference"]
 rows += ["accuracy_if_cut", "accuracy", "wrong_to_right", "right_to_wrong"]
 print(at_steps(effect, rows, [0, 20, 80]).to_string())
@@ -673,8 +662,7 @@ for axes, key in zip(panels, keys, strict=True):
         band(axes, pair[pair["policy"] == name], key, name, color)
 _ = panels[0].legend(fontsize=8)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 keys = ["eval/search/waits", "eval/sampled_accuracy", "eval/search/hits_recognized"]
 keys += ["misses answered", "knows a hit", "eval/search/arithmetic"]
 for name in ("search-base", "search-control"):
@@ -728,8 +716,7 @@ for axes, (policy, key) in zip(panels, cases, strict=True):
 panels[0].set_ylabel("tokens, mean of 5 steps")
 _ = panels[0].legend(fontsize=8)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for policy, table in runs.groupby("policy"):
     print(policy)
     for key in lengths:
@@ -791,8 +778,7 @@ _ = panels[0].legend(fontsize=8)
 # At step 40 the two arms have the *same weights*, to the bit. What differs there is the ruler. Raised minus kept,
 # seed by seed, before the first update under the new limit and 40 steps later:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 both = pd.concat([arms["kept"], arms["raised"]])
 for step in (40, 80):
     print("step", step)
@@ -805,8 +791,7 @@ for step in (40, 80):
 # %% [markdown]
 # And what was *learned* under each limit, both arms measured with 128 tokens at the end, eight samples a question:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 ends = pd.concat(map(pd.read_csv, sorted(folder.glob("seed*.csv"))))
 ends = ends.assign(algorithm=ends["stage"], task="search", policy="search-base")
 for key in ("search", "search-hard", "mean_length", "waits", "misses_retried"):

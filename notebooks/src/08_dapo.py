@@ -254,8 +254,7 @@ assert gain > 0.2
 # the gradient of the KL term ($k_3$) with that of the surrogate. What $\beta=0$ saves for certain
 # is a second model in memory and a forward pass per batch.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 worked_a = rl.group_relative_advantages(group.rewards, 4)
 worked = (group.old_per_token_logps, worked_a, group.completion_mask)
 leaf = group.per_token_logps.clone().requires_grad_()
@@ -292,8 +291,7 @@ for axes in figure.axes:
 # absolute terms it leaves a rare token almost no room (0.002 for the one of 0.01) and a common
 # one a lot (0.1 for one of 0.5): that is how the clip narrows a policy.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for p_old in (0.01, 0.2, 0.9):
     bounds = [(1 + high) * p_old for high in (0.2, 0.28)]
     words = ["not binding" if bound > 1 else "binds" for bound in bounds]
@@ -326,8 +324,7 @@ assert slope(0.9, 0.9999, 0.2) > 0
 # In the **worked group** two tokens of right answers lie between the two bounds. GRPO has
 # stopped them, DAPO still learns from them. A third one, an end token, is beyond both.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 logps, old_logps, wmask = group.per_token_logps, *(worked[i] for i in (0, 2))
 ratio = rl.importance_ratio(logps, old_logps, wmask)
 for i, t in ((ratio > 1.2) & (worked_a[:, None] > 0)).nonzero().tolist():
@@ -468,8 +465,7 @@ assert mixed(group.rewards, 4).tolist() == [True]  # the worked group stays
 # $1-p^G-(1-p)^G$. One over it is the number of groups to sample for one that is kept. At the
 # ends it explodes: with $G=16$, a question at 99 % costs almost seven groups.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 chances = torch.tensor([0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99], dtype=torch.float64)
 
 
@@ -505,8 +501,7 @@ _ = paper.set(xlabel="update", ylabel="prompts all right", title="paper, Fig. 3b
 # keeps it, and its advantages then say: be wrong, but shorter. We take the worked group's
 # lengths, call all four wrong, and let the penalty (technique 4) start after 6 tokens.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 lengths = group.completion_mask.sum(1)
 sop = {"max_completion_len": 12, "soft_punish_cache": 6}
 all_wrong = torch.zeros(4)
@@ -524,8 +519,7 @@ print("and would teach", [round(a, 2) for a in wrong_lesson.tolist()])
 # (verl's DAPO recipe lets one choose the metric, its script sets `acc`; ms-swift filters on the
 # weighted total; TRL 1.16 has no dynamic sampling.)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 try:
     rl.informative_groups(shaped, 4)
 except ValueError as error:
@@ -634,8 +628,7 @@ print(f"dynamic sampling: logged accuracy {logged:.2f}, evaluated {evaluated:.2f
 # sum over **one prompt's group**; every framework we read divides by the tokens of the **batch**.
 # Two prompts show it: 10 tokens with loss 1 each, 100 tokens with loss 0.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 two_prompts = (torch.arange(50) < torch.tensor([[5], [5], [50], [50]])).long()
 losses = torch.tensor([1.0, 1, 0, 0])[:, None].expand(4, 50)
 for loss_type, what in (("dapo_prompt", "Eq 8 as written"), ("dapo", "as coded")):
@@ -651,8 +644,7 @@ for loss_type, what in (("dapo_prompt", "Eq 8 as written"), ("dapo", "as coded")
 # is one prompt, so both agree. The weight of one token under each rule, for lengths 3, 5, 7,
 # 12:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 rules = {"grpo": BLUE, "dapo": RED, "dr_grpo": GREEN}
 token_weight, share = {}, {}
 for rule in rules:
@@ -712,8 +704,7 @@ report("token-level loss", token_level, LENGTH, ENTROPY, ACCURACY)
 # not stand on: verl's notes on the reproduction say that most runs, the best one included, went
 # without it.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 filtered = rl.overlong_filter(wmask, group.truncated)
 print("tokens in the loss", wmask.sum(1).tolist(), "→", filtered.sum(1).tolist())
 for rule in ("dapo", "grpo"):
@@ -763,8 +754,7 @@ assert library_penalty[80] == 0 and library_penalty[110] == library_penalty[139]
 # 12,288, and every answer from 16,384 on, a fifth of the allowed range, gets the full −1. (With
 # the right value the third branch is never reached: no answer is longer than the limit.)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 marks = torch.tensor([12288, 14336, 16384, 18432, 20480])
 print("length     " + " ".join(f"{n:7,}" for n in marks.tolist()))
 for limit in (20480, 16384):
@@ -782,8 +772,7 @@ for limit in (20480, 16384):
 # does not: with 0/1 the same penalty weighs twice as much against being right. The worked group
 # (penalty from 6 to 12 tokens, rewards 1, 0, 1, 0):
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 penalty = rl.soft_overlong_punishment(lengths, **sop)
 for name, accuracy in (("±1 ", 2 * group.rewards - 1), ("0/1", group.rewards)):
     total = accuracy + penalty
@@ -851,8 +840,7 @@ report("soft punishment", punishing, LENGTH, "completions/clipped_ratio", ACCURA
 # tokens the clip stops, and the summed gradient of the objective by $\log\pi$, which is the
 # push that the completion gets.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for name, rewards, keywords in (
     ("GRPO", group.rewards, {"loss_type": "grpo"}),
     ("DAPO", 2 * group.rewards - 1 + penalty, eq8),
@@ -879,8 +867,7 @@ for name, rewards, keywords in (
 # $\sqrt{p(1-p)/960}$ for these fixed problems. Another training run would add its own variation,
 # and how much that is nobody has said.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 ladder = {
     "naive GRPO": 30,
     "+ overlong filtering": 36,
@@ -927,8 +914,7 @@ _ = curves.legend(fontsize=8, loc="lower right")
 # and dynamic sampling discards rollouts that no update ever sees. From the paper's batch sizes
 # and the published script, which generates 1,536 prompts at a time to fill 512:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 updates, per_rollout = 5280, 16
 rollout_steps = updates // per_rollout
 trained = rollout_steps * 512 * 16
@@ -1196,8 +1182,7 @@ for mode in ("token_truncate", "token_mask"):
 # the new `epsilon_high` would be decoration. The config adds the punishment to a 0/1 accuracy;
 # for the paper's ±1 set `reward_weights=(2, 1)` as above.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 configs = {n: rl.make_config(algorithm=n).to_dict() for n in ("grpo", "dapo")}
 table = pd.DataFrame(configs).drop("algorithm").fillna("None").astype(str)
 print(table[table["grpo"] != table["dapo"]].to_string())

@@ -78,8 +78,7 @@ def exact(rows):
 # One completion that beats the other on *one* reward, and one that beats it on *both*,
 # should not teach the same lesson. We compute every pair of totals.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for totals in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2)]:
     grpo = group_relative_advantages(exact(totals), 2)
     plain = group_relative_advantages(exact(totals), 2, scale_rewards="none")
@@ -92,8 +91,7 @@ for totals in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2)]:
 # groups. GDPO keeps the z-score and takes it *before* the sum:
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 def before_eq6(rewards, num_generations):
     """GDPO's sum of z-scores, without batch normalization."""
     return decoupled_advantages(rewards, num_generations, batch_stats="none")
@@ -111,8 +109,7 @@ print("both better ", before_eq6(exact([[0, 0], [1, 1]]), 2).numpy())
 # rewards it can. Below, each completion earns exactly one point, so GRPO sees nothing. The
 # first reward is earned by two of four, the others by one of four: a rare point is worth more.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 three = exact([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 two = exact([[1, 0], [1, 0], [0, 1], [0, 1]])
 for rewards in (three, two):
@@ -125,8 +122,7 @@ for rewards in (three, two):
 # pays it more. Whether it *should* is a question that no formula answers: rare may mean
 # hard, and it may mean unimportant. We return to that under "amplification".
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 split_off = exact([[1, 0], [1, 0], [0, 0], [0, 1]])
 grpo, gdpo = group_relative_advantages(split_off.sum(1), 4), before_eq6(split_off, 4)
 print("GRPO", grpo.numpy(), " GDPO", gdpo.numpy())
@@ -266,8 +262,7 @@ table.assign(tokens=lengths, completion=[text[:30] for text in group.texts])
 # built in; it is a wrapper around a reward. Here only the first completion keeps its point
 # for being short.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 conditioned = conditioned_rewards(rewards, conditioned=1, on=0, threshold=1.0)
 paid = torch.where(rewards[:, 0] >= 1.0, rewards[:, 1], 0.0)
 assert torch.equal(conditioned, torch.stack([rewards[:, 0], paid], 1))
@@ -336,8 +331,7 @@ def count_groups(groups):
     return {name: count_distinct(values, size) for name, values in advantages.items()}
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 by_size = pd.DataFrame({g: count_groups(every_group(g, 2)) for g in range(2, 17)}).T
 columns = {n: every_group(n, 4).transpose(1, 2) for n in range(2, 7)}
 by_rewards = pd.DataFrame({n: count_groups(groups) for n, groups in columns.items()}).T
@@ -375,8 +369,7 @@ plt.show()
 # more. We give both the same batch: one prompt with a spread of rewards whose better
 # completions are longer, and one prompt whose completions all score the same.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from rlnotes.equations.conventions import CONVENTIONS
 
 one_prompt = [[0, 1], [0, 2], [1, 2], [1, 3]]
@@ -418,8 +411,7 @@ plt.show()
 # of two prompts has all its rewards equal. Half of the batch is zero, the std over the batch
 # is small, and dividing by it makes the rest larger. The code bases know four answers.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 single = rewards[:, :1]
 print("GRPO        ", group_relative_advantages(single[:, 0], 4).numpy().round(3))
 for name in ("trl", "nvlabs_trl", "verl", "nemo"):
@@ -438,8 +430,7 @@ for name in ("trl", "nvlabs_trl", "verl", "nemo"):
 # is nearly saturated, with one failure in a batch now and then, gives rare but violent kicks.
 # In a GRPO sum a reward of 0.01 stays one percent of the signal.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 right = torch.tensor([1.0, 0.0] * 8, dtype=torch.float64)
 style = torch.full((16,), 0.01, dtype=torch.float64)
 style[0] = 0.0  # right, but one small mistake in style
@@ -520,8 +511,7 @@ plt.show()
 # division, so it does scale the push, until batch normalization takes a part of it back. The
 # cell prints where "short and wrong" overtakes "right and long".
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for name, values in (("reward", on_rewards), ("advantage", on_advantages)):
     swap = steps[values[:, 0] > values[:, 1]].max()
     push = values[[25, 50, 75, 100], 8].numpy().round(2)
@@ -554,8 +544,7 @@ Qwen3-4B-Instruct GDPO     93.9  56.9  84.3  51.9     67.5"""  # percent, GDPO T
 table3 = pd.read_csv(io.StringIO(table3), sep=r"\s+").set_index(["policy", "trained"])
 table3
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 base_row, grpo_row, gdpo_row = (
     table3.xs(name, level=1) for name in ("base", "GRPO", "GDPO")
 )

@@ -153,8 +153,7 @@ print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 # pairs: if 4 × 7 is held out, so is 7 × 4, or the model could look the answer up in its mirror
 # image. RL never trains on a question that we evaluate on.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 task_set = load_task(config.task)
 held_out = task_set.held_out()
 print(

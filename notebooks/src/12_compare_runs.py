@@ -57,8 +57,7 @@ data = data_folder()
 # way lies in 0…99. Three numbers leave nine choices of two operators, fewer of them legal. That is small
 # enough for a policy of 0.3 million weights, and large enough that a first guess is rarely right.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 task = load_task("search")
 question = task.task([5, 6, 9], 20)
 print(question.prompt, "→ answer", question.answer)
@@ -151,8 +150,7 @@ figure = figures.plot_bands(
 # %% [markdown]
 # In numbers, at three steps. "Final" means step 80, the last evaluation, everywhere in this notebook and in the README.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 shown = {
     "eval/sampled_accuracy": "sampled",
     "eval/greedy_accuracy": "greedy",
@@ -230,8 +228,7 @@ figure = figures.plot_bands(
 # %% [markdown]
 # How often does the clip bind? Means over the steps and seeds, and the largest single step:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 clip = ["clip_ratio/region_mean", "clip_ratio/high_mean"]
 trained_steps = runs[runs["step"] > 0].groupby("algorithm")
 print(trained_steps[clip].agg(["mean", "max"]).mul(1e4).round(1).to_string())
@@ -262,8 +259,7 @@ figure = figures.plot_bands(
 # Right answers are short and wrong ones long, and the gap widens until most long responses are the ones
 # that ran into the limit. Over the last 20 steps the difference is:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 wrong = "completions/mean_length_wrong"
 late = statistics.final_scores(runs[runs["step"] > 0], wrong, last=20)
 print(statistics.paired_difference(late, wrong, "dr_grpo", "grpo"))
@@ -279,8 +275,7 @@ print(statistics.paired_difference(late, wrong, "dr_grpo", "grpo"))
 # differences with its 95 % interval, at step 80. When the interval contains zero, a difference is not
 # shown; that is not the same as "there is none".
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 others = [name for name in runs["algorithm"].unique() if name != "grpo"]
 for name in others:
     print(statistics.paired_difference(finals, "eval/sampled_accuracy", name, "grpo"))
@@ -322,8 +317,7 @@ for name in others:
 #
 # The failed seed of Dr. GRPO stays in: its accuracy fell from 0.76 to 0.41 between steps 30 and 50. These numbers are:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 key = "eval/sampled_accuracy"
 grpo = finals.loc[finals["algorithm"] == "grpo", key]
 print(f"GRPO, step 80: mean {grpo.mean():.2f}, lowest seed {grpo.min():.2f}")

@@ -17,6 +17,7 @@ CONFIGS = sorted([*_CONFIGS.glob("*.yaml"), *_CONFIGS.glob("search/*.yaml")])
 TRAIN = FOLDER / "11_train.ipynb"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MACHINE_PATH = re.compile(r"(?<![\w.~$])/(work|root|tmp|home|Users|private)\b")
+CHECKED = "nbval-check-output"
 MAX_LINES = 20
 MAX_BYTES = 1_500_000
 
@@ -85,8 +86,12 @@ def test_nothing_but_tags_is_in_the_metadata(notebook):
 
 def test_nbval_has_something_to_compare(notebook):
     """A notebook without a marked cell passes nbval and checks nothing."""
-    marked = [c for c in code_cells(notebook) if "# NBVAL_CHECK_OUTPUT" in c.source]
-    assert marked and all(cell.outputs for cell in marked)
+    tagged = [c for c in code_cells(notebook) if CHECKED in c.metadata.get("tags", [])]
+    assert tagged and all(cell.outputs for cell in tagged)
+
+
+def test_no_mark_of_nbval_is_in_the_code_that_a_reader_sees(notebook):
+    assert [c.source for c in notebook.cells if "# NBVAL_" in c.source] == []
 
 
 def test_parameters_are_literals_in_one_cell(notebook):

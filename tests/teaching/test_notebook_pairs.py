@@ -1,5 +1,6 @@
 """A notebook is built from its source, cleaned, and compared with it cell by cell."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -28,14 +29,13 @@ SOURCE = """\
 # %% tags=["parameters"]
 seed = 1
 
-# %%
+# %% tags=["nbval-check-output"]
 import os
 import sys
 import tempfile
 import warnings
 from pathlib import Path
 
-# NBVAL_CHECK_OUTPUT
 print(f"seed {seed}")
 print(Path.cwd(), os.environ["RLNOTES_RUNS"], Path.home() / "x", tempfile.gettempdir())
 warnings.warn("careful")
@@ -71,7 +71,11 @@ def test_build_executes_and_cleans(pair, project, capsys):
     built = read(notebook)
     assert [cell.cell_type for cell in built.cells] == ["markdown", "code", "code"]
     assert [cell.get("execution_count") for cell in built.cells] == [None, 1, 2]
-    assert [cell.metadata for cell in built.cells] == [{}, {"tags": ["parameters"]}, {}]
+    assert [cell.metadata for cell in built.cells] == [
+        {},
+        {"tags": ["parameters"]},
+        {"tags": ["nbval-check-output"]},
+    ]
     assert sorted(built.metadata) == ["kernelspec", "language_info"]
     output = {x.name: x.text for x in built.cells[2].outputs}
     lines = output["stdout"].splitlines()
@@ -119,10 +123,11 @@ def test_a_failing_cell_leaves_the_notebook_as_it_was(pair):
 )
 def test_every_difference_is_found(pair, edit, difference):
     source, notebook = pair
+    tags, _, code = SOURCE.rpartition(" tags=")[2].partition("\n")
     cells = [
         nbformat.v4.new_markdown_cell("# Title\n\nSome prose."),
         nbformat.v4.new_code_cell("seed = 1", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(SOURCE.split("# %%\n")[1].strip()),
+        nbformat.v4.new_code_cell(code.strip(), metadata={"tags": json.loads(tags)}),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
     assert compare_pair(source, notebook) == []
@@ -180,7 +185,9 @@ def test_a_sync_from_jupyter_carries_no_metadata_into_the_source(pair):
 def test_nbval_compares_marked_output_only(pair):
     """Stdout of a marked cell counts, stderr and HTML do not."""
     source, notebook = pair
-    html = "\n# %%\n# NBVAL_CHECK_OUTPUT\nfrom IPython.display import HTML, display"
+    html = (
+        '\n# %% tags=["nbval-check-output"]\nfrom IPython.display import HTML, display'
+    )
     html += "\nimport random\ndisplay(HTML(str(random.random())))\n"
     text = SOURCE.split("print(Path")[0] + "print(random_name(), file=sys.stderr)\n"
     text = text.replace("import os", "from secrets import token_hex as random_name")
