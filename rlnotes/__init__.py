@@ -107,7 +107,7 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     # record
     "records.run_folders": ("runs_folder", "run_name", "find_runs"),
     "records.recording": ("RunRecorder",),
-    "records.reading": ("Run", "load_run", "load_runs"),
+    "records.reading": ("Run", "load_arms", "load_run", "load_runs"),
     "records.results": ("results_table",),
     "analysis.papers": ("paper_sources", "paper_table", "paper_curve", "wide_table"),
     # figure

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from rlnotes.analysis.claims import Claim, judge
-from rlnotes.records.reading import load_runs
+from rlnotes.records.reading import load_arms
 
 ROOT = Path(__file__).parent.parent
 DAPO = ROOT / "data" / "experiments" / "dapo"
@@ -120,29 +120,13 @@ def dapo_claims() -> list[Claim]:
     ]
 
 
-def load_arms(*names: str) -> pd.DataFrame:
-    """The recorded arms of `experiments/dapo.py`; `algorithm` is the arm's name.
-
-    `response_entropy` is the entropy of a whole response in nats, the mean entropy of
-    a token times the mean length: a mean over tokens alone rises when cheap tokens go.
-    """
-    parts = []
-    for name in names:
-        runs = load_runs(str(DAPO / name / "seed*"))
-        parts.append(runs.assign(algorithm=name, run=name + "/" + runs["run"]))
-    runs = pd.concat(parts, ignore_index=True)
-    return runs.assign(
-        response_entropy=runs["entropy"] * runs["completions/mean_length"]
-    )
-
-
 def claims_table() -> pd.DataFrame:
     """One row a claim whose arms are recorded."""
     rows = []
     for claim in dapo_claims():
         if not all((DAPO / arm).is_dir() for arm in (claim.first, claim.second)):
             continue
-        runs = load_arms(claim.first, claim.second)
+        runs = load_arms(DAPO, claim.first, claim.second)
         command = "python experiments/dapo.py ladder switches --seeds 0-4"
         rows.append({**judge(claim, runs), "command": command})
     return pd.DataFrame(rows)

@@ -75,6 +75,25 @@ def load_runs(runs: RunPaths) -> pd.DataFrame:
     )
 
 
+def load_arms(folder: str | os.PathLike[str], *arms: str) -> pd.DataFrame:
+    """Arms of an experiment, `folder/<arm>/seed<k>`; `algorithm` is the arm's name.
+
+    `response_entropy` is the entropy of a whole response in nats, the mean entropy of a
+    token times the mean length: a mean over tokens alone rises when cheap tokens go.
+    Raises FileNotFoundError for an arm without runs.
+    """
+    import pandas as pd
+
+    parts = []
+    for arm in arms:
+        runs = load_runs(str(Path(folder) / arm / "seed*"))
+        parts.append(runs.assign(algorithm=arm, run=arm + "/" + runs["run"]))
+    runs = pd.concat(parts, ignore_index=True)
+    return runs.assign(
+        response_entropy=runs["entropy"] * runs["completions/mean_length"]
+    )
+
+
 def _labelled(run: Run) -> pd.DataFrame:
     """The run's metrics with the columns that tell it from others in front."""
     config = {"run": run.name, **run.config}

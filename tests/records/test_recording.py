@@ -18,7 +18,7 @@ from rlnotes.machine.provenance import (
     project_folder,
 )
 from rlnotes.records.partial import check_same
-from rlnotes.records.reading import load_run, load_runs
+from rlnotes.records.reading import load_arms, load_run, load_runs
 from rlnotes.records.recording import RunRecorder
 from rlnotes.records.run_folders import find_runs, run_name, runs_folder
 
@@ -265,6 +265,20 @@ def test_runs_come_as_one_table(tmp_path):
     ]
     with pytest.raises(FileNotFoundError, match="ppo_"):
         load_runs(tmp_path / "ppo_*")
+
+
+def test_arms_of_an_experiment_are_told_apart(tmp_path):
+    for arm, entropy in (("naive", 0.5), ("higher", 0.25)):
+        for seed in (0, 1):
+            folder = tmp_path / arm / f"seed{seed}"
+            with RunRecorder(folder, {**CONFIG, "seed": seed}) as run:
+                run.log(1, {"entropy": entropy, "completions/mean_length": 8.0})
+    table = load_arms(tmp_path, "higher", "naive")
+    assert table["algorithm"].tolist() == ["higher"] * 2 + ["naive"] * 2
+    assert table["run"].is_unique and table["seed"].tolist() == [0, 1, 0, 1]
+    assert table["response_entropy"].tolist() == [2.0, 2.0, 4.0, 4.0]
+    with pytest.raises(FileNotFoundError, match="lower"):
+        load_arms(tmp_path, "naive", "lower")
 
 
 @pytest.mark.parametrize(
