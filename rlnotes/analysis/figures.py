@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlnotes.analysis.intervals import mean_interval
-from rlnotes.analysis.statistics import is_share
+from rlnotes.analysis.statistics import check_columns, is_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +132,8 @@ def plot_group(
 def plot_run(
     metrics: pd.DataFrame, keys: Sequence[str], *, columns: int = 3, title: str = ""
 ) -> Figure:
-    """Small multiples of one run's metrics over steps; unknown keys raise KeyError."""
+    """Small multiples of one run's metrics over steps; ValueError for unknown keys."""
+    check_columns("metrics", metrics, ["step", *keys])
     figure, axes = _panels(len(keys), columns)
     for panel, key in zip(axes, keys, strict=True):
         series = metrics[["step", key]].dropna()
@@ -159,7 +160,9 @@ def plot_bands(
     `runs` is `reading.load_runs(...)`, or `statistics.at_equal(...)` with another
     `xlabel`. `smooth` averages that many rows of each run and is written on the axis. A
     share's band stays in [0, 1]. Seeds are counted in the legend: one seed has no band.
+    Raises ValueError for an unknown key.
     """
+    check_columns("runs", runs, [by, "seed", "step", *keys])
     figure, axes = _panels(len(keys), columns)
     for panel, key in zip(axes, keys, strict=True):
         for name, group in runs.dropna(subset=[key]).groupby(by, sort=False):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from rlnotes.equations.names import did_you_mean
 from rlnotes.machine.provenance import project_folder
 
 _SOURCE = ("paper", "version", "item")
@@ -74,6 +75,9 @@ def _source(name: str, kind: str) -> dict[str, str]:
     sources = paper_sources().query("kind == @kind")
     known = list(dict.fromkeys(sources["name"]))
     if name not in known:
-        raise ValueError(f"name of a {kind}: one of {', '.join(known)}, got {name!r}")
+        raise ValueError(
+            f"name of a {kind}: one of {', '.join(known)}, got {name!r}"
+            f"{did_you_mean(name, known)}"
+        )
     first = sources[sources["name"] == name].iloc[0]
     return {key: str(first[key]) for key in _SOURCE}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlnotes.analysis.intervals import Interval, stratified_bootstrap
+from rlnotes.equations.names import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ def final_scores(runs: pd.DataFrame, metric: str, *, last: int = 5) -> pd.DataFr
     below 1, two runs of one name, or a run that logged fewer values than `last`.
     """
     labels = ["run", *_STRATA, "seed"]
-    _check_columns("runs", runs, [*labels, "step", metric])
+    check_columns("runs", runs, [*labels, "step", metric])
     if last < 1:
         raise ValueError(f"last must be 1 or more, got {last!r}")
     _check_unique("runs", runs, ["run", "step"])
@@ -100,7 +101,7 @@ def score_intervals(
     by, labels = list(by), [*_STRATA, "seed"]
     if not by:
         raise ValueError("by must name one column or more, got none")
-    _check_columns("scores", scores, [*by, *labels, metric])
+    check_columns("scores", scores, [*by, *labels, metric])
     _check_unique("scores", scores, list(dict.fromkeys([*by, *labels])))
     rows = []
     for key, group in scores.sort_values("seed").groupby(by, dropna=False):
@@ -125,7 +126,7 @@ def metric_bands(
     leaves its band at some step more often than one time in twenty. Raises as
     `score_intervals` does.
     """
-    _check_columns("runs", runs, ["step", metric])
+    check_columns("runs", runs, ["step", metric])
     logged = runs.dropna(subset=[metric])
     return score_intervals(logged, metric, by=[*by, "step"], statistic=statistic)
 
@@ -140,7 +141,7 @@ def at_equal(runs: pd.DataFrame, metric: str, x: str, grid: Sequence[float]) -> 
     import pandas as pd
 
     labels = ["run", *_STRATA, "seed"]
-    _check_columns("runs", runs, [*labels, metric, x])
+    check_columns("runs", runs, [*labels, metric, x])
     parts = []
     for key, run in runs.dropna(subset=[metric, x]).groupby(labels, dropna=False):
         at = run[x].to_numpy()
@@ -168,7 +169,7 @@ def paired_difference(
     ValueError when an algorithm has no scores or a seed has no partner.
     """
     pairs = ["task", "policy", "seed"]
-    _check_columns("scores", scores, ["algorithm", *pairs, metric])
+    check_columns("scores", scores, ["algorithm", *pairs, metric])
     _check_unique("scores", scores, ["algorithm", *pairs])
     sides = [_side(scores, name, [*pairs, metric]) for name in (first, second)]
     both = sides[0].merge(sides[1], on=pairs, how="outer", indicator="side")
@@ -216,15 +217,18 @@ def _side(scores: pd.DataFrame, name: str, columns: list[str]) -> pd.DataFrame:
     rows = scores.loc[scores["algorithm"] == name, columns]
     if rows.empty:
         known = sorted(scores["algorithm"].dropna().unique())
-        raise ValueError(f"scores has no algorithm {name!r}, it has {known}")
+        hint = did_you_mean(name, known)
+        raise ValueError(f"scores has no algorithm {name!r}, it has {known}{hint}")
     return rows
 
 
-def _check_columns(name: str, table: pd.DataFrame, columns: list[str]) -> None:
+def check_columns(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raise ValueError unless `table` has all of `columns`."""
     missing = [column for column in columns if column not in table]
     if missing:
         raise ValueError(
             f"{name} must have the columns {missing}, got {list(table.columns)}"
+            f"{did_you_mean(missing[0], table.columns)}"
         )
 
 

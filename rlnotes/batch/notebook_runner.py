@@ -20,6 +20,7 @@ from rlnotes.batch.one_notebook import (
     make_writable,
     run_notebook,
 )
+from rlnotes.equations.names import did_you_mean
 from rlnotes.machine.free import free_cores, free_memory
 
 _MODEL_BYTES = 7 << 30
@@ -142,7 +143,10 @@ def find_notebooks(
     wanted = {name.removesuffix(suffix) for name in names or found}
     unknown = sorted(wanted - set(found))
     if unknown:
-        raise ValueError(f"notebook {unknown[0]!r} is unknown; there are {list(found)}")
+        hint = did_you_mean(unknown[0], found)
+        raise ValueError(
+            f"notebook {unknown[0]!r} is unknown; there are {list(found)}{hint}"
+        )
     return [path for name, path in found.items() if name in wanted]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import difflib
 import io
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from rlnotes.equations.names import did_you_mean
 from rlnotes.machine.files import read_mapping
 from rlnotes.machine.free import thread_environment
 from rlnotes.machine.provenance import command_line
@@ -104,11 +104,9 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     known = papermill.inspect_notebook(notebook)
     for name, value in parameters.items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise ValueError(
-                f"parameter {name!r} is unknown to {notebook.name}{hint};"
-                f" it has {sorted(known)}"
+                f"parameter {name!r} is unknown to {notebook.name}, which has"
+                f" {sorted(known)}{did_you_mean(name, known)}"
             )
         _check_type(name, value, known[name]["default"])
 

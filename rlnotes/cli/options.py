@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from rlnotes.equations.names import did_you_mean
 
 Handler = Callable[..., int | None]
 Option = tuple[tuple[str, ...], dict[str, Any]]
-_DEBUG = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's parser that says what was probably meant (3.14 has it built in)."""
+
+    def error(self, message: str) -> NoReturn:
+        """Usage, the message and the nearest choice on stderr; status 2."""
+        if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            known = re.findall(r"[^\s',]+", found[2])
+            message += did_you_mean(found[1], known)
+        super().error(message)
+
+
+_DEBUG = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
 _DEBUG.add_argument("--debug", action="store_true", help="show tracebacks")
-_PARSER = argparse.ArgumentParser(
+_PARSER = _Parser(
     prog="rlnotes",
     parents=[_DEBUG],
     description="Reinforcement learning on reasoning language models, PPO to GDPO.",
 )
+_LONG: dict[str, list[str]] = {}  # the options of each command
 _COMMANDS = _PARSER.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
 
@@ -29,6 +46,7 @@ def command(*options: Option) -> Callable[[Handler], Handler]:
             name, help=text, description=text, parents=[_DEBUG]
         )
         parser.set_defaults(handler=handler)
+        _LONG[name] = [one for names, _ in options for one in names]
         for names, keywords in options:
             parser.add_argument(*names, **keywords)
         return handler
@@ -63,7 +81,8 @@ def parse(argv: Sequence[str] | None) -> tuple[str, Handler, bool, dict[str, Any
     # argparse takes positional words from one place only and leaves the others over
     unknown = [x for x in rest if x.startswith("-") or "overrides" not in options]
     if unknown:
-        _PARSER.error(f"unrecognized arguments: {' '.join(unknown)}")
+        hint = did_you_mean(unknown[0].partition("=")[0], _LONG[options["command"]])
+        _PARSER.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     if rest:
         options["overrides"] += rest
     debug = options.pop("debug", False)

@@ -1,4 +1,4 @@
-"""Commands that train or plan it: algorithms, train, sweep, matrix, size, pretrain."""
+"""Commands that train or plan it: algorithms, fields, train, sweep, size, …"""
 
 import sys
 from collections.abc import Sequence
@@ -20,6 +20,21 @@ def algorithms() -> None:
     for name, values in ALGORITHMS.items():
         settings = " ".join(f"{key}={_shown(value)}" for key, value in values.items())
         print(f"{name:<{width}}  {settings}")
+
+
+@command(option("word", nargs="?", default="", help="in the name or the meaning"))
+def fields(word: str) -> None:
+    """Every field of a configuration: type, default, meaning, algorithms."""
+    from rlnotes.training.config import ALGORITHMS
+    from rlnotes.training.fields import config_fields
+
+    for one in config_fields(word):
+        notes = [f"{name}: {_shown(value)}" for name, value in one.set_by.items()]
+        if len(one.algorithms) < len(ALGORITHMS):
+            notes.insert(0, f"{' '.join(one.algorithms)} only")
+        text = one.meaning if word else one.meaning.partition(". ")[0].rstrip(".")
+        head = f"{one.name}={_shown(one.default)}  ({one.kind})"
+        print("  ".join([head, *notes]), f"    {text}", sep="\n")
 
 
 @command(
@@ -160,4 +175,6 @@ def _shown(value: object) -> str:
     """A value as it would be typed after `key=`."""
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(_shown, value))}]"
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from rlnotes.equations.names import did_you_mean
 from rlnotes.machine.versions import checkpointing_field
 from rlnotes.training.config import Config
 
@@ -199,7 +200,8 @@ def read_options(options: Mapping[str, Any]) -> dict[str, Any]:
     known = {field.name for field in dataclasses.fields(GRPOConfig)}
     for name in options:
         if name not in known:
-            raise ValueError(f"TRL option {name!r}: GRPOConfig has no such field")
+            hint = did_you_mean(name, known)
+            raise ValueError(f"TRL option {name!r}: GRPOConfig has no such field{hint}")
         if name in _DECIDED:
             raise ValueError(
                 f"TRL option {name!r}: decided by Config and this engine, expected"

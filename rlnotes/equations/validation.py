@@ -7,6 +7,8 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
+from .names import did_you_mean
+
 
 def _show(shape: Sequence[int | None]) -> str:
     """Write a shape the way the messages do, with `*` for any size."""
@@ -101,7 +103,8 @@ def check_mask(
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")
+        hint = did_you_mean(value, choices)
+        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}{hint}")
 
 
 def check_range(

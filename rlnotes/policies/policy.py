@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlnotes.equations.names import did_you_mean
 from rlnotes.machine.hub import cache_alone_if_unreachable
 from rlnotes.policies.checkpoint import load_checkpoint
 from rlnotes.policies.embedded import (
@@ -123,9 +124,11 @@ def load_policy(name: str) -> Policy:
         with cache_alone_if_unreachable():
             return _load(name, name)
     except OSError as error:
+        ours = sorted(path.name for path in committed_policies().glob("*"))
         raise RuntimeError(
             f"policy {name!r} is neither {EMBEDDED_POLICY!r} nor a folder, and the hub"
             f" could not give it: {str(error).splitlines()[0]}"
+            f"{did_you_mean(name, [EMBEDDED_POLICY, TINY_POLICY, *ours])}"
         ) from None
 
 

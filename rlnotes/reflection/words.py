@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from rlnotes.equations.names import did_you_mean
+
 # "a/b": b counts as a. The lab's two words for `wait` are one entry.
 WORD_LISTS: dict[str, tuple[str, ...]] = {
     # DeepSeek-R1 (v2) App C.2: three experts' lists, merged
@@ -137,6 +139,7 @@ def load_words(name: str | os.PathLike[str]) -> WordList:
     if not path.is_file():
         raise ValueError(
             f"words: expected one of {sorted(WORD_LISTS)} or a file, got {str(name)!r}"
+            f"{did_you_mean(name, WORD_LISTS)}"
         )
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from rlnotes.equations.names import did_you_mean
+
 # Unicode scripts (the first word of a letter's name) of each language. English is any
 # Latin letter: script tells Chinese from English, not English from French.
 LANGUAGE_SCRIPTS: dict[str, frozenset[str]] = {
@@ -50,7 +52,8 @@ def share_of_words(text: str, *, language: str) -> float:
     """
     if language not in LANGUAGE_SCRIPTS:
         known = ", ".join(LANGUAGE_SCRIPTS)
-        raise ValueError(f"language: unknown {language!r}; known: {known}")
+        hint = did_you_mean(language, LANGUAGE_SCRIPTS)
+        raise ValueError(f"language: unknown {language!r}; known: {known}{hint}")
     scripts = LANGUAGE_SCRIPTS[language]
     words = inside = 0
     current: str | None = None

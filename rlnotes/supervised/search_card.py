@@ -20,7 +20,7 @@ from rlnotes.policies.embedded import MODEL_FILES
 from rlnotes.policies.policy import Policy
 from rlnotes.supervised.search_pretraining import Pretraining, pretrain
 from rlnotes.tasks.search import SEARCH_TASKS
-from rlnotes.training.config import coerce
+from rlnotes.training.config_checks import coerce
 from rlnotes.training.evaluation import sample_held_out
 
 _SAMPLES = 8  # completions per held-out question

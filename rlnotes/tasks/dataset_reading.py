@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlnotes.equations.names import did_you_mean
 from rlnotes.equations.validation import check_choice, check_range
 from rlnotes.machine.hub import cache_alone_if_unreachable
 from rlnotes.tasks.final_answers import plain_number, reference_answer
@@ -98,6 +99,7 @@ def _chosen_columns(options: DatasetOptions, there: Sequence[str]) -> tuple[str,
             what = f"no column {named!r}" if named else f"none of {list(usual)}"
             raise ValueError(
                 f"{kind}_column: {options.path} has {what}, it has {list(there)}"
+                f"{did_you_mean(named, there) if named else ''}"
             )
         chosen.append(found[0])
     return chosen[0], chosen[1]

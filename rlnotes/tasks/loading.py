@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from rlnotes.equations.names import did_you_mean
 from rlnotes.tasks.arithmetic import (
     OPERATORS,
     Arithmetic,
@@ -50,8 +51,9 @@ def load_task(name: str, **options: Any) -> TaskSet:
         return load_countdown(f"countdown?{query}" if query else name, **options)
     if name not in _TASKS:
         families = ("hub/<id>", "file/<path>", "reasoning_gym/<dataset>")
-        known = ", ".join([*sorted({*_TASKS, *HUB_TASKS, "countdown"}), *families])
-        raise ValueError(f"name: unknown task {name!r}; known: {known}")
+        known = [*sorted({*_TASKS, *HUB_TASKS, "countdown"}), *families]
+        text = f"{', '.join(known)}{did_you_mean(name, known)}"
+        raise ValueError(f"name: unknown task {name!r}; known: {text}")
     if options:
         raise ValueError(f"options: {name!r} takes none, got {sorted(options)}")
     return _TASKS[name]

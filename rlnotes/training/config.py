@@ -16,9 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlnotes.equations.aggregation import LossType
+from rlnotes.equations.names import did_you_mean
 from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import read_mapping
-from rlnotes.training.config_checks import check_batch, check_ranges, check_reward_funcs
+from rlnotes.training.config_checks import (
+    check_batch,
+    check_ranges,
+    check_reward_funcs,
+    coerce,
+)
 
 
 @dataclass(frozen=True)
@@ -31,39 +37,48 @@ class Config:
     """
 
     algorithm: str = "grpo"
+    """A name of `ALGORITHMS`: it sets the fields that make the algorithm."""
     policy: str = "smollm2-135m"
-    """`smollm2-135m`, a hub id, or a folder."""
+    """The model that learns: `smollm2-135m`, a hub id, or a folder."""
     task: str = "multiplication"
-    """A name that `load_task` knows."""
+    """The questions: a name that `load_task` knows."""
     seed: int = 0
+    """Of the questions, the sampling and the order of mini-batches."""
     max_steps: int = 25
+    """Batches of rollouts; TRL counts updates."""
 
     generation_batch_size: int = 64
     """Completions per step: prompts × `num_generations`."""
     num_generations: int = 8
     """Completions per prompt, G. DeepSeekMath 64, R1 and DAPO 16."""
     max_completion_length: int = 24
-    """Tokens. R1 32,768; DAPO 20,480 (16,384 and a cache of 4,096)."""
+    """Tokens after which a completion is cut. R1 32,768; DAPO 20,480 (16,384 and a
+    cache of 4,096)."""
     temperature: float = 1.0
+    """Of sampling: logits are divided by it, in the log-probs of the loss as well."""
     cache_implementation: Literal["static", None] = None
-    """`static`: one program a token, on a GPU a CUDA graph; TRL's name for its own."""
+    """`static`: one program a token, on a GPU a CUDA graph (TRL's name for its own)."""
 
     num_iterations: int = 1
     """Passes over each batch of rollouts, μ (PPO: epochs)."""
     steps_per_generation: int = 1
-    """Mini-batches a pass. R1 and DAPO: 16 updates per rollout; with one, no clip
-    ever binds because the ratio is 1."""
+    """Mini-batches a pass, an optimizer update each. R1 and DAPO: 16 updates per
+    rollout; with one, no clip ever binds because the ratio is 1."""
     per_device_train_batch_size: int | None = None
     """Completions per forward pass (memory); None: a whole mini-batch. The gradient
     does not depend on it."""
     learning_rate: float = 1e-5
-    """After `warmup_steps`. R1-Zero 3e-6, DAPO and GDPO 1e-6 (7B and up)."""
+    """AdamW's rate after the warm-up. R1-Zero 3e-6, DAPO and GDPO 1e-6 (7B and up)."""
     lr_scheduler_type: Literal["constant", "cosine"] = "constant"
-    """After the warm-up: `constant`, or `cosine` towards 0 at `max_steps`."""
+    """The rate after the warm-up: `constant`, or `cosine` towards 0 at `max_steps`."""
     warmup_steps: int = 0
+    """Steps over which the rate rises from 0 in a line."""
     adam_beta2: float = 0.99
+    """Decay of AdamW's second moment."""
     weight_decay: float = 0.0
+    """AdamW's decay of the weights."""
     max_grad_norm: float = 1.0
+    """Norm to which a longer gradient is scaled down."""
     bf16: bool | None = None
     """Matrix products in bfloat16; the weights stay float32. None: where a product is
     measured to be faster so (`settled`); the record holds what was chosen."""
@@ -74,12 +89,13 @@ class Config:
     loss_type: LossType = "grpo"
     """How token losses become one number: `equations.aggregation.token_weights`."""
     epsilon: float = 0.2
+    """Clip of the ratio: 1 − ε below, and 1 + ε above unless `epsilon_high` is set."""
     epsilon_high: float | None = None
-    """Upper clip; None: `epsilon`. DAPO 0.28."""
+    """Upper clip of the ratio; None: `epsilon`. DAPO 0.28."""
     delta: float | None = None
     """Dual clip for A < 0; None: off (verl 3, the DAPO script 10)."""
     importance_sampling_level: Literal["token", "sequence"] = "token"
-    """`token`, or `sequence` (GSPO)."""
+    """A ratio for each `token`, or one for the whole `sequence` (GSPO)."""
     beta: float = 0.0
     """Weight of the KL term in the loss. DeepSeekMath 0.04, R1 0.001, DAPO 0."""
     kl_gradient: Literal["autodiff", "importance", "k2"] = "autodiff"
@@ -91,19 +107,21 @@ class Config:
     multi_objective_aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = (
         "sum_then_normalize"
     )
-    """`sum_then_normalize` (GRPO) or `normalize_then_sum` (GDPO)."""
+    """Several rewards: `sum_then_normalize` (GRPO) or `normalize_then_sum` (GDPO)."""
     reward_funcs: tuple[str, ...] = ("accuracy_reward",)
     """Built-in names, `file.py:function` or `package.module:function` (rewards.own)."""
     reward_weights: tuple[float, ...] | None = None
+    """A weight for each of `reward_funcs`; None: 1 each."""
     conditioned_reward: str | None = None
     """GDPO Eq 8: this reward counts only where `condition_on` ≥ 1."""
     condition_on: str = "accuracy_reward"
+    """The reward that decides whether `conditioned_reward` counts."""
 
     mask_truncated_completions: bool = False
     """DAPO's overlong filtering: a truncated completion has no loss."""
     soft_punish_cache: int = 0
-    """Tokens before `max_completion_length` at which `soft_overlong_punishment_reward`
-    starts (DAPO Eq 13; 4,096 there)."""
+    """Tokens before `max_completion_length` from which a long completion is punished.
+    By `soft_overlong_punishment_reward` (DAPO Eq 13; 4,096 there)."""
     length_limit: int = 8
     """Longest completion that `length_reward` pays for (GDPO: 4,000 tokens)."""
     dynamic_sampling: bool = False
@@ -114,12 +132,17 @@ class Config:
     critic: bool = False
     """PPO: a value model and GAE in place of the group baseline."""
     critic_learning_rate: float = 1e-5
+    """AdamW's rate of the value model."""
     gamma: float = 1.0
+    """Discount γ of a later reward."""
     lam: float = 1.0
     """GAE's λ. R1's appendix: 0.95 clearly worse than 1.0 on long answers."""
     vf_coef: float = 1.0
+    """Weight of the value loss."""
     cliprange_value: float | None = 0.2
+    """How far a value may move from its old one before its loss stops; None: any."""
     whiten_advantages: bool = True
+    """Bring the advantages of a batch to mean 0 and variance 1."""
     kl_coef: float = 0.0
     """Weight of the k1 KL in the reward (classic RLHF PPO)."""
 
@@ -131,10 +154,10 @@ class Config:
     eval_samples: int = 4
     """Sampled completions per held-out question (besides the greedy one)."""
     save_policy: Literal["last", "best", False] = "last"
-    """Keep the trained policy in `<run>/policy/`: after the last step, or as it was at
+    """Keep the trained policy in `<run>/policy/`. After the last step, or as it was at
     the best evaluation (`eval/sampled_accuracy`, the first of equals); False: not."""
     save_steps: int | None = None
-    """Save every so many steps what `--resume` goes on from; 0: never; None: as often
+    """Save every so many steps what `--resume` goes on from; 0: never. None: as often
     as saving takes a twentieth of the time (a save of 10 ms every 0.2 s; SmolLM2's, of
     5 s on a slow disk, every 100 s). 1: a kill costs the step under way at most."""
 
@@ -227,7 +250,9 @@ def make_config(**overrides: Any) -> Config:
     """
     fields = {f.name: f for f in dataclasses.fields(Config)}
     for name in overrides:
-        check_choice("parameter", name, tuple(fields))
+        if name not in fields:
+            hint = did_you_mean(name, fields)
+            raise ValueError(f"no parameter {name!r} (`rlnotes fields` has all){hint}")
     algorithm = overrides.get("algorithm") or "grpo"
     check_choice("algorithm", algorithm, tuple(ALGORITHMS))
     hints = typing.get_type_hints(Config)
@@ -257,30 +282,3 @@ def config_from_notebook(names: Mapping[str, Any]) -> Config:
 def load_config(path: str | Path, **overrides: Any) -> Config:
     """Config from a YAML file with `overrides` laid over it."""
     return make_config(**{**read_mapping(path), **overrides})
-
-
-def coerce(name: str, value: Any, hint: Any) -> Any:
-    """`value` of field `name` as its type `hint`, or ValueError; no bool is an int."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for option in options:
-        origin = typing.get_origin(option) or option
-        if origin is Literal:
-            check_choice(name, value, typing.get_args(option))
-            return value
-        if origin is tuple and isinstance(value, (list, tuple)):
-            inner = typing.get_args(option)[0]
-            return tuple(coerce(name, item, inner) for item in value)
-        if origin is float and type(value) in (int, float):
-            return float(value)
-        if origin is float and isinstance(value, str):
-            # YAML 1.1 reads 1e-5 as text; a practitioner means the number.
-            try:
-                return float(value)
-            except ValueError:
-                continue
-        if type(value) is origin:
-            return value
-    expected = " or ".join(getattr(o, "__name__", str(o)) for o in options)
-    raise ValueError(
-        f"{name} must be {expected}, got {value!r} ({type(value).__name__})"
-    )

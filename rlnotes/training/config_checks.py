@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import types
+import typing
+from typing import Any, Literal
 
+from rlnotes.equations.names import did_you_mean
 from rlnotes.equations.validation import check_choice
 
 REWARDS = (
@@ -160,7 +163,8 @@ def _check_reward_name(name: str) -> None:
     if not colon:
         known = f"{', '.join(REWARDS)}, or file.py:function, package.module:function"
         if name not in REWARDS:
-            raise ValueError(f"reward_funcs must be one of {known}, got {name!r}")
+            hint = did_you_mean(name, REWARDS)
+            raise ValueError(f"reward_funcs must be one of {known}, got {name!r}{hint}")
     elif not function.isidentifier() or not (
         source.endswith(".py") or all(map(str.isidentifier, source.split(".")))
     ):
@@ -168,3 +172,30 @@ def _check_reward_name(name: str) -> None:
             f"reward_funcs: expected file.py:function or package.module:function, got"
             f" {name!r}"
         )
+
+
+def coerce(name: str, value: Any, hint: Any) -> Any:
+    """`value` of field `name` as its type `hint`, or ValueError; no bool is an int."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        origin = typing.get_origin(option) or option
+        if origin is Literal:
+            check_choice(name, value, typing.get_args(option))
+            return value
+        if origin is tuple and isinstance(value, (list, tuple)):
+            inner = typing.get_args(option)[0]
+            return tuple(coerce(name, item, inner) for item in value)
+        if origin is float and type(value) in (int, float):
+            return float(value)
+        if origin is float and isinstance(value, str):
+            # YAML 1.1 reads 1e-5 as text; a practitioner means the number.
+            try:
+                return float(value)
+            except ValueError:
+                continue
+        if type(value) is origin:
+            return value
+    expected = " or ".join(getattr(o, "__name__", str(o)) for o in options)
+    raise ValueError(
+        f"{name} must be {expected}, got {value!r} ({type(value).__name__})"
+    )

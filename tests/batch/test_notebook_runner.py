@@ -211,7 +211,7 @@ def test_a_config_file_and_overrides_reach_the_notebook(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"stepps": 3}, r"'stepps' is unknown to n.ipynb \(did you mean 'steps'\?\)"),
+        ({"stepps": 3}, r"'stepps' is unknown to n.ipynb, .*; did you mean 'steps'\?"),
         ({"steps": "3"}, "'steps' must be int like 2, got '3'"),
         ({"steps": True}, "'steps' must be int like 2, got True"),
         ({"steps": 2.5}, "'steps' must be int like 2, got 2.5"),

@@ -293,8 +293,8 @@ CASES = [
         "eps must be a number in [0.0, inf], got -0.0001",
     ),
     (
-        lambda: group_relative_advantages(FOUR, 2, baseline="median"),
-        "baseline must be one of ['mean', 'leave_one_out'], got 'median'",
+        lambda: group_relative_advantages(FOUR, 2, baseline="first"),
+        "baseline must be one of ['mean', 'leave_one_out'], got 'first'",
     ),
     (
         lambda: group_relative_advantages(FOUR, 2, singleton="one"),
@@ -380,8 +380,8 @@ CASES = [
         "rewards must be finite, got NaN or infinity in 1 of 2",
     ),
     (
-        lambda: decoupled_advantages(TWO, 2, baseline="median"),
-        "baseline must be one of ['mean', 'leave_one_out'], got 'median'",
+        lambda: decoupled_advantages(TWO, 2, baseline="first"),
+        "baseline must be one of ['mean', 'leave_one_out'], got 'first'",
     ),
     (
         lambda: decoupled_advantages(TWO, 1, singleton="error"),

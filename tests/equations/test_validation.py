@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import tensor as T
 
+from rlnotes.equations.names import did_you_mean
 from rlnotes.equations.validation import (
     check_choice,
     check_finite,
@@ -130,3 +131,11 @@ def test_masked_is_finite_under_the_mask_and_zero_outside():
     assert check_masked("x", T([1.5, 2.0]).half(), keep).dtype == torch.float32
     with pytest.raises(ValueError, match="^x must be finite, got NaN or infinity in 1"):
         check_masked("x", T([math.inf, 1.0]), keep)
+
+
+def test_a_choice_says_what_was_probably_meant():
+    with pytest.raises(ValueError, match=r"got 'Tokn'; did you mean 'token'\?$"):
+        check_choice("level", "Tokn", ("token", "sequence"))
+    with pytest.raises(ValueError, match="got 'xyz'$"):
+        check_choice("level", "xyz", ("token", "sequence"))
+    assert did_you_mean("ENTROPY", ["kl", "entropy"]) == "; did you mean 'entropy'?"

@@ -48,7 +48,7 @@ def test_import_rlnotes_imports_nothing_slow():
     [
         "",
         *["check", "fetch", "algorithms", "run", "notebook", "train", "table"],
-        *["pretrain", "sweep", "matrix", "size", "reflect"],
+        *["fields", "pretrain", "sweep", "matrix", "size", "reflect"],
         *["sample", "chat", "evaluate", "probe"],
     ],
 )
@@ -98,6 +98,43 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert message in err and err.startswith(f"rlnotes {words[0]}: ")
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["trian"], "train"),
+        (["train", "--outptu", "x"], "--output"),
+        (["train", "--engine", "tlr"], "trl"),
+        (["train", "max_step=3"], "max_steps"),
+        (["train", "algorithm=GRPO"], "grpo"),
+        (["train", "reward_funcs=[acuracy_reward]"], "accuracy_reward"),
+        (["reflect", "-", "--words", "serch"], "search"),
+        (["fields", "epslon"], "epsilon"),
+    ],
+)
+def test_what_was_probably_meant_is_said(words, meant, capsys):
+    try:
+        status = main(words)
+    except SystemExit as exit_:
+        status = exit_.code
+    assert status == 2
+    assert capsys.readouterr().err.endswith(f"; did you mean {meant!r}?\n")
+
+
+def test_fields_says_what_a_field_is(capsys):
+    assert main(["fields", "epsilon_hi"]) == 0
+    assert capsys.readouterr().out == (
+        "epsilon=0.2  (float)\n"
+        "    Clip of the ratio: 1 − ε below, and 1 + ε above unless `epsilon_high` is"
+        " set.\n"
+        "epsilon_high=null  (float or None)  dapo: 0.28\n"
+        "    Upper clip of the ratio; None: `epsilon`. DAPO 0.28.\n"
+    )
+    assert main(["fields"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "lam=1.0  (float)  ppo only" in lines
+    assert max(map(len, lines[1::2])) <= 115
 
 
 def test_debug_shows_the_traceback(tmp_path):
