@@ -41,6 +41,7 @@ OFTEN = FILTER | {
     "steps_per_generation": 16,
     "num_iterations": 2,
     "learning_rate": 3e-4,
+    "max_steps": 30,
 }
 SHORT = {"max_completion_length": 48}  # tokens, four tries: truncation binds
 
