@@ -97,9 +97,9 @@ def config_of(arm: str, **values: Any) -> rl.Config:
 
 def rate_of(arm: str) -> float:
     """A rung its own rate; what leaves one out that of DAPO; the rest that of GRPO."""
-    chosen = pd.read_csv(FOLDER / "rates.csv").query("chosen").set_index("arm")
+    rates = pd.read_csv(FOLDER / "rates.csv").query("chosen").groupby("arm")
     rung = "dapo" if arm.startswith("without_") else "naive"
-    return float(chosen.loc[arm if arm in LADDER else rung, "learning_rate"])
+    return float(rates["learning_rate"].first()[arm if arm in LADDER else rung])
 
 
 def make_runs(command: str, arms: list[str], seeds: list[int]) -> list[SweepRun]:
