@@ -16,7 +16,17 @@ from rlnotes.teaching.answers import Hints
 
 EXERCISES: dict[str, Callable[[], Hints]] = {
     name.replace("_", "-"): hints
-    for notebook in ("step", "map", "ppo", "grpo", "r1", "aha", "dapo", "gdpo")
+    for notebook in (
+        "step",
+        "map",
+        "ppo",
+        "grpo",
+        "r1",
+        "aha",
+        "dapo",
+        "ladder",
+        "gdpo",
+    )
     for name, hints in vars(import_module(f"rlnotes.teaching.{notebook}_hints")).items()
     if name.startswith(f"{notebook}_")
 }

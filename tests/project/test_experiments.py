@@ -132,3 +132,32 @@ def test_our_loop_and_trl_learn_alike():
             band.loc[step, ["low", "high"]] for band in bands
         )
         assert low_a <= high_b and low_b <= high_a, step
+
+
+def test_every_arm_of_dapo_has_a_config_and_the_rate_of_its_rung(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    dapo = importlib.import_module("dapo")
+    rates = pd.read_csv(RECORDED / "dapo" / "rates.csv")
+    assert rates.groupby("arm")["seed"].nunique().eq(2).all()
+    for arm in dapo.ARMS:
+        [run] = dapo.make_runs("switches", [arm], [0])
+        table = rates[rates["arm"] == (arm if arm in dapo.LADDER else "naive")]
+        means = table.groupby("learning_rate")["accuracy"].mean()
+        wanted = dapo.ARMS[arm].get("learning_rate", means.idxmax())
+        if not arm.startswith("without_"):
+            assert run.config.learning_rate == wanted, arm
+        assert not run.config.save_policy
+    sys.modules.pop("dapo")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RECORDED.glob("dapo/*/seed*/config.yaml")), ids=str
+)
+def test_the_arms_of_dapo_are_recorded_with_their_configs(path, monkeypatch):
+    """The record repeats: its config is what the experiment would train today."""
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    dapo = importlib.import_module("dapo")
+    arm, seed = path.parts[-3], int(path.parts[-2].removeprefix("seed"))
+    [run] = dapo.make_runs("switches", [arm], [seed])
+    assert yaml.safe_load(path.read_text()) == run.config.to_dict()
+    sys.modules.pop("dapo")
