@@ -52,6 +52,12 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "conditioned_rewards",
         "informative_groups",
     ),
+    "equations.preferences": (
+        "bradley_terry_loss",
+        "win_rates",
+        "ensemble_lower_bound",
+        "rubric_scores",
+    ),
     # advantages
     "equations.gae": ("generalized_advantage_estimation", "length_adaptive_lambda"),
     "equations.whitening": ("whiten",),
@@ -99,6 +105,11 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
     ),
     "training.loop": ("TrainingResult", "train"),
     "supervised.fine_tuning": ("fine_tune",),
+    "supervised.reward_model": (
+        "RewardModel",
+        "load_reward_model",
+        "train_reward_model",
+    ),
     "supervised.curation": ("Response", "sample_responses", "reject"),
     "batch.plan": ("parse_seeds", "plan_sweep"),
     "batch.sweeps": ("run_sweep",),
