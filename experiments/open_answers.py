@@ -20,11 +20,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import rlnotes as rl
 from rlnotes.rewards.rewards import completion_text
@@ -36,10 +34,10 @@ from rlnotes.supervised.reward_model import (
 
 BASE, TASK = "search-base", "search"
 MODELS = rl.runs_folder() / "reward_models"
-MAX_LENGTH = 96  # tokens of a response, seven tries
+MAX_LENGTH = 72  # tokens of a response, six tries
 BRIEF = 4  # tries
 PROMPTS, SAMPLES = 768, 4  # that the rater sees; each sample is in two pairs
-MEMBERS = 4
+MEMBERS = 3
 SHARPNESS = 5.0  # log-odds that a point of gold makes
 
 
@@ -55,9 +53,9 @@ class Rater:
 
 RATERS = {
     "fair": Rater(0.0, 0.05),
-    "biased": Rater(1.5, 0.05),
+    "biased": Rater(1.0, 0.05),
     "noisy": Rater(0.0, 0.35),
-    "both": Rater(1.5, 0.35),
+    "both": Rater(1.0, 0.35),
 }
 CRITERIA = ("right", "fresh", "brief", "sound", "honest")
 RUBRIC = (1.0, 0.7, 0.3, 0.3, 0.9)  # RaR: essential, important, optional ×2, pitfall
@@ -154,7 +152,7 @@ def bradley_terry(rater, seed, prompts, completion_ids, **kwargs):
 
 
 def ensemble(rater, seed, prompts, completion_ids, **kwargs):
-    """The lower bound of four reward models, trained on resampled pairs."""
+    """The lower bound of three reward models, trained on resampled pairs."""
     rows = whole(prompts, completion_ids)
     models = [reward_model(rater, seed, member) for member in range(MEMBERS)]
     scores = torch.stack([model.score(rows) for model in models])
@@ -267,7 +265,7 @@ def reward_model(rater: str, seed: int, member: int) -> RewardModel:
 
 
 def train_member(rater: str, seed: int, member: int) -> RewardModel:
-    """Member 0 learns from all pairs, the others from as many drawn with replacement."""
+    """Member 0 learns from all pairs, the others from a bootstrap sample of them."""
     rows, _, _ = rated(seed)
     pairs = preferences(RATERS[rater], seed)
     if member:

@@ -1,10 +1,11 @@
 """Reward models for open-ended answers: gold against proxy (notebook 13).
 
-    python experiments/reward_models.py --seeds 0-4
+    python experiments/reward_models.py --seeds 0-4 --models
 
-Each arm is GRPO in the search lab with a reward of its own (`experiments/open_answers.py`),
-the gold score logged beside it at weight 0. A run is skipped where it is there, so the
-command goes on where it stopped; reward models are trained from the seed when first asked.
+Each arm is GRPO in the search lab with a reward of its own, from
+`experiments/open_answers.py`; the gold score is logged beside it at weight 0. A run is
+skipped where it is there, so the command goes on where it stopped. Reward models are
+trained from the seed when they are first asked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import open_answers
+import pandas as pd
+import torch
 
 import rlnotes as rl
 from rlnotes.batch.plan import SweepRun, parse_seeds
@@ -24,7 +27,7 @@ FILE = "experiments/open_answers.py"
 GDPO = {"multi_objective_aggregation": "normalize_then_sum"}
 MEASURED = {"beta": 1e-9}  # too small to move a weight: only so that the KL is logged
 
-# what an arm is paid for; {seed} is filled in, names without a colon stand in FILE
+# what an arm is paid for; {seed} is filled in; each name stands in FILE
 PAID: dict[str, tuple[str, ...]] = {
     "bt_biased": ("bt_biased_seed{seed}",),
     "rubric_gdpo_conditioned": (
@@ -49,27 +52,31 @@ PAID: dict[str, tuple[str, ...]] = {
     "win_rate_noisy": ("win_rate_noisy_seed{seed}",),
     "bt_both": ("bt_both_seed{seed}",),
     "constant": ("constant",),
+    "bt_biased_weak_kl": ("bt_biased_seed{seed}",),
 }
 CHANGED: dict[str, dict[str, Any]] = {
-    "bt_biased_kl": {"beta": 0.1},
+    "bt_biased_kl": {"beta": 0.5},
+    "bt_biased_weak_kl": {"beta": 0.04},  # DeepSeekMath's
     "rubric_gdpo": GDPO,
     "rubric_gdpo_conditioned": GDPO,
     "right_and_win_rate": GDPO,
 }
 WATCHED = ("gold", "only_right", "form")  # logged in every arm, at weight 0
+SCORED = "bt_biased_seed{seed}"  # and this where an arm compares its scores alone
 
 
 def config_of(arm: str, seed: int, **values: Any) -> rl.Config:
     """GRPO's config of the lab with the rewards of an arm."""
     paid = [name.format(seed=seed) for name in PAID[arm]]
-    watched = [name for name in WATCHED if name not in paid]
+    scored = [SCORED] if "win_rate_biased_seed{seed}" in PAID[arm] else []
+    watched = [name.format(seed=seed) for name in (*WATCHED, *scored)]
+    watched = [name for name in watched if name not in paid]
     shared: dict[str, Any] = {
         "reward_funcs": [f"{FILE}:{name}" for name in [*paid, *watched]],
         "reward_weights": [1.0] * len(paid) + [0.0] * len(watched),
         "max_completion_length": open_answers.MAX_LENGTH,
         "generation_batch_size": 128,
-        "learning_rate": 6e-4,
-        "max_steps": 60,
+        "max_steps": 32,
         "eval_samples": 1,
         "save_policy": False,
     }
@@ -86,11 +93,34 @@ def make_runs(arms: list[str], seeds: list[int]) -> list[SweepRun]:
         SweepRun(
             config_of(arm, seed),
             FOLDER / arm / f"seed{seed}",
-            ("python", "experiments/reward_models.py", "--seeds", str(seed)),
+            (
+                *("python", "experiments/reward_models.py"),
+                *("--arms", arm, "--seeds", str(seed)),
+            ),
         )
         for seed in seeds
         for arm in arms
     ]
+
+
+def measure_models(seeds: list[int]) -> pd.DataFrame:
+    """What each reward model learnt, on the base policy's answers to other questions.
+
+    `accuracy`: pairs of one question, unequal in gold, that it orders as gold does;
+    `gold`, `length`: correlations of its score with either; both of all answers.
+    """
+    rows = []
+    for seed in seeds:
+        answers, golds, lengths = open_answers.rated(seed + 1000)
+        first, second = torch.tensor(golds).view(-1, open_answers.SAMPLES)[:, :2].T
+        for rater in open_answers.RATERS:
+            scores = open_answers.reward_model(rater, seed, 0).score(answers)
+            a, b = scores.view(-1, open_answers.SAMPLES)[:, :2].T
+            right = ((a > b) == (first > second))[first != second].float().mean()
+            table = torch.stack([scores, torch.tensor(golds), torch.tensor(lengths)])
+            _, gold, length = torch.corrcoef(table)[0].tolist()
+            rows.append((rater, seed, float(right), gold, length))
+    return pd.DataFrame(rows, columns=["rater", "seed", "accuracy", "gold", "length"])
 
 
 def main() -> int:
@@ -99,6 +129,7 @@ def main() -> int:
     parser.add_argument("--arms", help="names with commas between; default: all")
     parser.add_argument("--seeds", required=True, type=parse_seeds)
     parser.add_argument("--jobs", type=int)
+    parser.add_argument("--models", action="store_true", help="also models.csv")
     options = parser.parse_args()
     arms = options.arms.split(",") if options.arms else list(PAID)
     for arm in arms:
@@ -107,6 +138,9 @@ def main() -> int:
     failed = run_sweep(make_runs(arms, options.seeds), jobs=options.jobs)
     for name, error in failed.items():
         print(f"{name}: {error}")
+    if options.models:
+        table = measure_models(options.seeds).round(4)
+        table.to_csv(FOLDER / "models.csv", index=False)
     return int(bool(failed))
 
 

@@ -80,8 +80,9 @@ def train_reward_model(
         torch.random.fork_rng(devices=[]),
     ):
         torch.manual_seed(seed)
+        model = _classifier(policy)
         trainer = RewardTrainer(
-            model=_classifier(policy),
+            model=model,
             processing_class=policy.tokenizer,
             train_dataset=datasets.Dataset.from_list(rows),
             args=RewardConfig(
@@ -103,7 +104,7 @@ def train_reward_model(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return RewardModel(trainer.model.eval())
+    return RewardModel(model.eval())
 
 
 def _classifier(policy: Policy) -> Any:
