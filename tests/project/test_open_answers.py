@@ -111,9 +111,11 @@ def test_the_proxies_of_a_small_reward_model(open_answers, monkeypatch, tmp_path
         open_answers.reward_model("fair", 3, m) for m in range(open_answers.MEMBERS)
     ]
     rows = open_answers.whole(given["prompts"], given["completion_ids"])
-    lowest = torch.stack([m.score(rows) for m in models]).amin(0)
-    bound = torch.tensor(open_answers.__getattr__("ensemble_fair_seed3")(**given))
-    assert bool((bound >= lowest - 1e-4).all()) and bool((bound < lowest + 2).all())
+    members = torch.stack([m.score(rows) for m in models])
+    assert float(members.std(0).min()) > 0  # three models, not one
+    bound = open_answers.__getattr__("ensemble_fair_seed3")(**given)
+    by_hand = members.mean(0) - members.var(0, correction=0).sqrt()
+    assert bound == pytest.approx(by_hand.tolist(), abs=1e-5)
     again = open_answers.train_member("fair", 3, 0).score(rows)
     assert again.tolist() == scores  # a model is remade from its seed
 
