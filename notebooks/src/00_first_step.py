@@ -24,7 +24,7 @@
 # * write one step of GRPO with nothing but PyTorch, and recognize it in `rlnotes.train`.
 #
 # **Reading:** about 25 minutes. **Running:** under 30 seconds on two cores. **Builds on:** PyTorch.
-# **Next:** [00 Map and notation](00_map_and_notation.ipynb), which gives every symbol its name.
+# **Next:** [01 The search lab](01_search_lab.ipynb), the small world of the experiments.
 
 # %%
 import copy

@@ -25,6 +25,11 @@ def gives(expected: Any, *arguments: Any) -> Test:
     return test
 
 
+def predicted(answer: Any) -> bool:
+    """Whether there is a prediction at all."""
+    return (answer() if callable(answer) else answer) is not None
+
+
 def same(answer: Any, expected: Any) -> bool:
     """Whether two answers agree; numbers in shape and up to float32 rounding."""
     if isinstance(expected, (str, type(None))):

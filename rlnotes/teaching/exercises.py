@@ -18,6 +18,7 @@ EXERCISES: dict[str, Callable[[], Hints]] = {
     name.replace("_", "-"): hints
     for notebook in (
         "step",
+        "search",
         "map",
         "ppo",
         "grpo",

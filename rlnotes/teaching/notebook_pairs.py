@@ -58,12 +58,15 @@ def clean_notebook(notebook: Any) -> Any:
 
     Out go papermill's and the kernel's times, widget state, the version of Python and
     absolute paths (the project's become relative, `~` and `$TMPDIR` stand for the
-    rest). Outputs, execution counts, ids and tags stay.
+    rest). Outputs, execution counts, ids and tags stay; JupyterLab folds the code of a
+    cell with the tag `hide-input`.
     """
     notebook.metadata = {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
+        if "hide-input" in (tags or ()):
+            cell.metadata["jupyter"] = {"source_hidden": True}
         if cell.cell_type == "code":
             cell.outputs = [_clean(output) for output in cell.outputs]
             cell.outputs = [x for x in cell.outputs if x.get("data", True)]

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from rlnotes.equations.group_advantages import group_relative_advantages
-from rlnotes.teaching.answers import Hints, gives
+from rlnotes.teaching.answers import Hints, gives, predicted
 
 
 def step_1() -> Hints:
@@ -21,13 +21,13 @@ def step_1() -> Hints:
 
 def step_2() -> Hints:
     """Change of the exact gradient when 10 is added to every reward."""
-    yield _predicted, "replace None by your prediction"
+    yield predicted, "replace None by your prediction"
     yield gives(0.0), "the probabilities still add up to 1: a constant is a baseline"
 
 
 def step_3() -> Hints:
     """Ratios of three arms."""
-    yield _predicted, "replace None by your prediction"
+    yield predicted, "replace None by your prediction"
     new, old = torch.tensor([0.2, 0.6, 0.2]), torch.tensor([0.05, 0.45, 0.5])
     inverse = gives(old / new)
     yield lambda answer: not inverse(answer), "new over old, not old over new"
@@ -36,7 +36,7 @@ def step_3() -> Hints:
 
 def step_4() -> Hints:
     """Advantage of the only right one of eight."""
-    yield _predicted, "replace None by your prediction"
+    yield predicted, "replace None by your prediction"
     rewards = torch.eye(8)[0]
     right = group_relative_advantages(rewards, 8)[0]
 
@@ -55,8 +55,3 @@ def step_5() -> Hints:
     chosen = torch.distributions.Categorical(logits=logits).log_prob(ids)
     hint = "log_softmax over the vocabulary, then gather along the same dimension"
     yield gives(chosen, logits, ids), hint
-
-
-def _predicted(answer: Any) -> bool:
-    """Whether there is a prediction at all."""
-    return (answer() if callable(answer) else answer) is not None
