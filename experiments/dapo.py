@@ -64,7 +64,6 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "without_higher": FILTER | PUNISH | TOKENS | RESAMPLE,
     "without_punish": FILTER | HIGHER | TOKENS | RESAMPLE,
     "without_tokens": FILTER | HIGHER | PUNISH | RESAMPLE,
-    "unbounded": {"epsilon_high": 100.0},
     "kl": {"beta": 0.04},
     "kl_measured": {"beta": 1e-9},  # too small to move a weight: only so it is logged
     "short": SHORT,

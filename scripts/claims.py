@@ -62,15 +62,15 @@ def dapo_claims() -> list[Claim]:
         accuracy(kl, "a KL is not needed", "§2.3", "kl_measured", "kl", "No KL"),
         accuracy(
             *(clip, "clip-higher raises accuracy", "Fig 2a"),
-            *("higher", "naive", "Clip-higher"),
+            *("clip_higher", "clip", "Clip-higher"),
         ),
         Claim(
             *(clip, "clip-higher keeps the entropy up", "Fig 2b"),
-            *("response_entropy", "higher", "naive", 1, 0.5, "Clip-higher"),
+            *("entropy", "clip_higher", "clip", 1, 0.005, "Clip-higher"),
         ),
         accuracy(
             *(clip, "an upper bound beats none", "§3.1"),
-            *("naive", "unbounded", "Clip-higher"),
+            *("clip_higher", "clip_unbounded", "Clip-higher"),
         ),
         accuracy(
             *(dynamic, "dynamic sampling raises accuracy at equal updates", "Fig 6"),
