@@ -66,6 +66,12 @@ _CATALOGUE: dict[str, tuple[str, ...]] = {
         "leave_one_out_advantages",
     ),
     "equations.decoupled": ("decoupled_advantages",),
+    "equations.weighting": (
+        "saturation_weights",
+        "variation_weights",
+        "sigma_weights",
+        "multiplier_step",
+    ),
     # objective
     "equations.surrogates": (
         "importance_ratio",

@@ -111,7 +111,7 @@ def train_with_trl(
     dataset = make_dataset(config, task)
     loaded = policy is None and config.policy != TINY_POLICY
     policy = policy or _load(config.policy)
-    kept = recorded(rewards)
+    kept = recorded(rewards, config)
     kept["provenance"] |= look_at(policy, task, config, engine="trl")
     kind = type(policy.model)  # FSDP puts another in its place
     check_keeping(
@@ -275,6 +275,7 @@ def _run(
         if saved is not None:
             checkpoint = str(folder / _checked_state(saved, trainer))
             trainer.num_completions = saved["num_completions"]
+            trainer.weighting.restore(saved["multipliers"])
     with naming_what_to_lower(trainer.config, "training with TRL", *UPDATING):
         trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()

@@ -106,6 +106,7 @@ class Recording(TrainerCallback):
                     "checkpoint": f"checkpoint-{state.global_step}",
                     "processes": trainer.accelerator.num_processes,
                     "num_completions": trainer.num_completions,
+                    "multipliers": trainer.weighting.multipliers.tolist(),
                 }
             )
         self._clock.end()

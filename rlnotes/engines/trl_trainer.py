@@ -34,12 +34,12 @@ from rlnotes.training.batches import (
     Batch,
     check_paid,
     draw_batch,
-    group_advantages,
-    paid_rewards,
+    weigh_rewards,
 )
 from rlnotes.training.config import Config
 from rlnotes.training.schedules import learning_rate_share
 from rlnotes.training.updates import mini_batches
+from rlnotes.training.weighting import Weighting
 
 TESTED_VERSION = "1.16.0"
 _PER_TOKEN = ("entropy", "kl", "cispo_clip_ratio")
@@ -77,6 +77,7 @@ class NotesTrainer(GRPOTrainer):
         **arguments: Any,
     ) -> None:
         self.config, self.task = config, task
+        self.weighting = Weighting(config)
         self.batch: Batch | None = None
         """The rollouts of the step under way, of all processes."""
         self.num_completions = 0
@@ -197,13 +198,13 @@ class NotesTrainer(GRPOTrainer):
         columns = [torch.tensor(list(self._logs["rewards"][name])) for name in names]
         rewards = torch.stack(columns, 1)
         check_paid(rewards, config)
-        advantages = group_advantages(paid_rewards(rewards, config), config)
-        self._logs["advantages"].clear()
-        self._logs["advantages"].extend(advantages.tolist())
         mask = rollouts.completion_mask
         if config.mask_truncated_completions:
             mask = overlong_filter(mask, rollouts.truncated)
-        self.batch = Batch(rollouts, rewards, advantages, mask)
+        self.batch = Batch(rollouts, rewards, rewards.new_zeros(len(rollouts)), mask)
+        weigh_rewards(self.batch, config, self.weighting)
+        self._logs["advantages"].clear()
+        self._logs["advantages"].extend(self.batch.advantages.tolist())
         costs["step_time/rollout"] = time.perf_counter() - start
         for name, value in costs.items():
             kept[name].append(value)

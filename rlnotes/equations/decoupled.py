@@ -45,7 +45,8 @@ def decoupled_advantages(
     Args:
         rewards: (N, K) K rewards per completion, NaN for None.
         num_generations: G ≥ 1, completions per prompt, consecutive rows.
-        reward_weights: (K,) w_k, applied after the normalization; None is all 1.
+        reward_weights: (K,) w_k, applied after the normalization, or (N, K) one for
+            each completion (`weighting.sigma_weights`); None is all 1.
         correction: 1 for unbiased std, group and batch; 0 for biased.
         eps: ε ≥ 0 beside the group std.
         baseline: as `group_relative_advantages`; "leave_one_out" is NeMo.
@@ -90,7 +91,7 @@ def decoupled_advantages(
         for column in rewards.unbind(dim=1)
     ]
     if rewards.shape[1] == 1 and single_reward == "grpo":
-        return columns[0] * weights.sign()
+        return columns[0] * weights[..., 0].sign()
     total = (torch.stack(columns, dim=1) * weights).sum(dim=1)
     if batch_stats == "none":
         return total
@@ -110,12 +111,13 @@ def decoupled_advantages(
 def _check_weights(
     reward_weights: Sequence[float] | Tensor | None, rewards: Tensor
 ) -> Tensor:
-    """Return (K,) finite weights, ones by default."""
+    """Return (K,) or (N, K) finite weights, ones by default."""
     dtype = torch.promote_types(rewards.dtype, torch.float32)
     if reward_weights is None:
         return torch.ones(rewards.shape[1], dtype=dtype, device=rewards.device)
     weights = torch.as_tensor(reward_weights, dtype=dtype, device=rewards.device)
-    check_shape("reward_weights", weights, (rewards.shape[1],))
+    shape = tuple(rewards.shape) if weights.dim() == 2 else (rewards.shape[1],)
+    check_shape("reward_weights", weights, shape)
     check_finite("reward_weights", weights)
     return weights
 

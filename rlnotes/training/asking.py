@@ -18,9 +18,10 @@ from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.base import Prompt, Task, TaskSet
 from rlnotes.tasks.loading import load_task
 from rlnotes.tasks.splits import SplitTasks
-from rlnotes.training.batches import reward_weights, score, weighted_sum
+from rlnotes.training.batches import score, weighted_sum
 from rlnotes.training.chosen_rewards import build_rewards
 from rlnotes.training.config import Config, make_config
+from rlnotes.training.weighting import reward_weights
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from rlnotes.rollouts.rollouts import Rollouts
 from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.tasks.base import TaskSet
 from rlnotes.training.config import Config
+from rlnotes.training.weighting import Weighting, reward_weights
 
 if TYPE_CHECKING:
     from rlnotes.training.learner import Learner
@@ -49,6 +50,7 @@ class Batch:
     ref_per_token_logps: Tensor | None = None
     old_values: Tensor | None = None
     returns: Tensor | None = None
+    reward_weights: Tensor | None = None  # (N, K), where a rule moved them
 
     def select(self, groups: list[int]) -> Batch:
         """The part of the batch that belongs to the given prompts."""
@@ -161,11 +163,20 @@ def prepare(learner: Learner, rollouts: Rollouts, rewards: Tensor) -> Batch:
         if learner.critic is not None:
             batch.old_values = predict_values(learner.critic, rollouts)
     if learner.critic is None:
-        advantages = group_advantages(paid_rewards(rewards, config), config)
-        batch.advantages = advantages.to(mask.device)
+        weigh_rewards(batch, config, learner.weighting)
     else:
         batch.advantages, batch.returns = critic_advantages(batch, config)
     return batch
+
+
+def weigh_rewards(batch: Batch, config: Config, weighting: Weighting) -> None:
+    """Fill in the advantages of a batch, and its weights unless the config has them."""
+    paid = paid_rewards(batch.rewards, config)
+    weights = weighting.weigh(paid)
+    if config.reward_weighting != "static":
+        batch.reward_weights = weights.expand(paid.shape)
+    advantages = group_advantages(paid, config, weights)
+    batch.advantages = advantages.to(batch.loss_mask.device)
 
 
 def old_logps(learner: Learner, rollouts: Rollouts) -> Tensor:
@@ -193,14 +204,20 @@ def paid_rewards(rewards: Tensor, config: Config) -> Tensor:
     )
 
 
-def group_advantages(rewards: Tensor, config: Config) -> Tensor:
-    """Â (N,) of rewards (N, K): GRPO's of the weighted sum, or GDPO's per reward."""
-    weights = reward_weights(config)
+def group_advantages(
+    rewards: Tensor, config: Config, weights: Tensor | None = None
+) -> Tensor:
+    """Â (N,) of rewards (N, K): GRPO's of the weighted sum, or GDPO's per reward.
+
+    `weights` are (K,) or (N, K), None: the config's.
+    """
+    weights = reward_weights(config) if weights is None else weights
     if config.multi_objective_aggregation == "normalize_then_sum":
         return decoupled_advantages(
             rewards,
             config.num_generations,
             reward_weights=weights,
+            batch_stats="sequence" if config.advantage_batch_norm else "none",
             none_rewards="skip",
         )
     return group_relative_advantages(
@@ -209,11 +226,6 @@ def group_advantages(rewards: Tensor, config: Config) -> Tensor:
         scale_rewards=config.scale_rewards,
         none_rewards="skip",
     )
-
-
-def reward_weights(config: Config) -> Tensor:
-    """w_k of each reward function, 1 where the config says nothing, (K,)."""
-    return torch.tensor(config.reward_weights or [1.0] * len(config.reward_funcs))
 
 
 def weighted_sum(rewards: Tensor, weights: Tensor) -> Tensor:

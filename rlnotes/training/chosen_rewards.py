@@ -21,6 +21,7 @@ from rlnotes.rewards.rewards import (
 )
 from rlnotes.tasks.base import TaskSet
 from rlnotes.training.config import Config
+from rlnotes.training.weighting import own_rule
 
 CONTEXT = ("trainer_state", "log_extra", "log_metric")
 Given = Sequence[str | Callable[..., Any]]
@@ -77,9 +78,9 @@ def own_rewards(rewards: Sequence[RewardFunction]) -> list[OwnReward]:
     return [one for one in rewards if isinstance(one, OwnReward)]
 
 
-def recorded(rewards: Sequence[RewardFunction]) -> dict[str, Any]:
-    """What a `RunRecorder` keeps of own rewards: their hashes and their texts."""
-    own = own_rewards(rewards)
+def recorded(rewards: Sequence[RewardFunction], config: Config) -> dict[str, Any]:
+    """What a `RunRecorder` keeps of own rewards and rules: hashes and texts."""
+    own = [*own_rewards(rewards), *own_rule(config)]
     told = {x.name: {"sha256": x.digest, "kept_as": x.kept_as} for x in own}
     return {
         "provenance": {"rewards": told} if told else {},

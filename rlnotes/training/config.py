@@ -19,12 +19,7 @@ from rlnotes.equations.aggregation import LossType
 from rlnotes.equations.names import did_you_mean
 from rlnotes.equations.validation import check_choice
 from rlnotes.machine.files import read_mapping
-from rlnotes.training.config_checks import (
-    check_batch,
-    check_ranges,
-    check_reward_funcs,
-    coerce,
-)
+from rlnotes.training import config_checks
 
 
 @dataclass(frozen=True)
@@ -116,6 +111,17 @@ class Config:
     """GDPO Eq 8: this reward counts only where `condition_on` ≥ 1."""
     condition_on: str = "accuracy_reward"
     """The reward that decides whether `conditioned_reward` counts."""
+    advantage_batch_norm: bool = True
+    """GDPO Eq 6, of `normalize_then_sum` alone; False is MO-GRPO."""
+    reward_weighting: str = "static"
+    """What moves `reward_weights` batch by batch: a name that `training.weighting` has,
+    or a rule of your own, `file.py:function`. `static`: nothing."""
+    saturation_gamma: float = 0.5
+    """γ of `saturation`: w (1 − s)^γ; 0 is GDPO."""
+    constraint_target: float = 0.9
+    """Mean that `lagrangian` asks of every reward but the first."""
+    constraint_rate: float = 0.2
+    """η of `lagrangian`, weight per reward and batch."""
 
     mask_truncated_completions: bool = False
     """DAPO's overlong filtering: a truncated completion has no loss."""
@@ -167,9 +173,10 @@ class Config:
         for name, hint in typing.get_type_hints(Config).items():
             if typing.get_origin(hint) is Literal:
                 check_choice(name, getattr(self, name), typing.get_args(hint))
-        check_ranges(self)
-        check_batch(self)
-        check_reward_funcs(self)
+        config_checks.check_ranges(self)
+        config_checks.check_batch(self)
+        config_checks.check_reward_funcs(self)
+        config_checks.check_weighting(self)
 
     @property
     def num_prompts(self) -> int:
@@ -259,7 +266,7 @@ def make_config(**overrides: Any) -> Config:
     values = {"algorithm": algorithm, **ALGORITHMS[algorithm]}
     for name, value in overrides.items():
         if value is not None:
-            values[name] = coerce(name, value, hints[name])
+            values[name] = config_checks.coerce(name, value, hints[name])
     return Config(**values)
 
 

@@ -22,6 +22,7 @@ REWARDS = (
     "language_consistency_reward",
     "soft_overlong_punishment_reward",
 )
+WEIGHTINGS = ("static", "saturation", "variation", "sigma", "lagrangian")
 
 
 _AT_LEAST_0 = (
@@ -33,6 +34,8 @@ _AT_LEAST_0 = (
     "eval_steps",
     "max_resample_times",
     "soft_punish_cache",
+    "saturation_gamma",
+    "constraint_rate",
 )
 
 
@@ -131,7 +134,7 @@ def check_reward_funcs(config: Any) -> None:
     if not config.reward_funcs:
         raise ValueError("reward_funcs must name at least one reward, got none")
     for name in config.reward_funcs:
-        _check_reward_name(name)
+        _check_name("reward_funcs", name, REWARDS)
     for name in config.reward_names:
         if config.reward_names.count(name) > 1:
             raise ValueError(f"reward_funcs: two would be logged as {name!r}")
@@ -157,19 +160,42 @@ def check_reward_funcs(config: Any) -> None:
         check_choice("condition_on", config.condition_on, others)
 
 
-def _check_reward_name(name: str) -> None:
+def check_weighting(config: Any) -> None:
+    """Raise ValueError for a rule that is unknown or has nothing to weigh."""
+    name, weights = config.reward_weighting, config.reward_weights or ()
+    if name == "static":
+        return
+    _check_name("reward_weighting", name, WEIGHTINGS)
+    if config.critic:
+        raise ValueError(
+            f"reward_weighting={name!r} weighs what is normalized in a group, expected"
+            f" 'static' with a critic (algorithm={config.algorithm!r})"
+        )
+    if len(config.reward_funcs) < 2:
+        raise ValueError(
+            f"reward_weighting={name!r} needs two or more reward_funcs, got"
+            f" {list(config.reward_funcs)}"
+        )
+    if name in ("sigma", "lagrangian") and any(w < 0 for w in weights):
+        raise ValueError(
+            f"reward_weights must be >= 0 with reward_weighting={name!r}, got"
+            f" {list(weights)}"
+        )
+
+
+def _check_name(field: str, name: str, built_in: tuple[str, ...]) -> None:
     """Raise ValueError unless it is built in or may be a user's own."""
     source, colon, function = name.rpartition(":")
     if not colon:
-        known = f"{', '.join(REWARDS)}, or file.py:function, package.module:function"
-        if name not in REWARDS:
-            hint = did_you_mean(name, REWARDS)
-            raise ValueError(f"reward_funcs must be one of {known}, got {name!r}{hint}")
+        known = f"{', '.join(built_in)}, or file.py:function, package.module:function"
+        if name not in built_in:
+            hint = did_you_mean(name, built_in)
+            raise ValueError(f"{field} must be one of {known}, got {name!r}{hint}")
     elif not function.isidentifier() or not (
         source.endswith(".py") or all(map(str.isidentifier, source.split(".")))
     ):
         raise ValueError(
-            f"reward_funcs: expected file.py:function or package.module:function, got"
+            f"{field}: expected file.py:function or package.module:function, got"
             f" {name!r}"
         )
 

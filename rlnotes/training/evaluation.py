@@ -20,13 +20,13 @@ from rlnotes.rollouts.rollouts import Rollouts, generate_rollouts
 from rlnotes.tasks.base import Task, TaskSet
 from rlnotes.training.batches import (
     Batch,
-    reward_weights,
     score,
     share_all_right,
     weighted_sum,
 )
 from rlnotes.training.config import Config
 from rlnotes.training.learner import Learner
+from rlnotes.training.weighting import reward_weights
 
 
 @runtime_checkable
@@ -249,6 +249,9 @@ def summarize(
         metrics[f"rewards/{name}/std"] = (
             float(present.std()) if len(present) > 1 else 0.0
         )
+        if batch.reward_weights is not None:
+            weight = float(batch.reward_weights[:, k].mean())
+            metrics[f"reward_weights/{name}"] = weight
     if "accuracy_reward" in config.reward_funcs:
         right = rewards[:, config.reward_funcs.index("accuracy_reward")] >= 1
         metrics["frac_all_right"] = share_all_right(right, config.num_generations)

@@ -12,6 +12,7 @@ import torch
 
 from rlnotes.policies.policy import Critic, Policy
 from rlnotes.training.config import Config
+from rlnotes.training.weighting import Weighting
 
 
 @dataclass
@@ -29,6 +30,10 @@ class Learner:
     """Read and written so far, resampled batches included (TRL's key)."""
     num_completions: int = 0
     """Sampled so far, resampled ones included: the honest x-axis of a comparison."""
+
+    def __post_init__(self) -> None:
+        """Weigh rewards as the config says."""
+        self.weighting = Weighting(self.config)
 
     @classmethod
     def create(cls, config: Config, policy: Policy) -> Learner:
@@ -71,6 +76,7 @@ class Learner:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             **{name: getattr(self, name) for name in _COUNTERS},
             "reference": self._reference_digest,
+            "multipliers": self.weighting.multipliers.tolist(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -93,6 +99,7 @@ class Learner:
             raise ValueError(f"policy: the saved state is another's: {error}") from None
         for name in _COUNTERS:
             setattr(self, name, state[name])
+        self.weighting.restore(state["multipliers"])
 
     def _models(self) -> list[torch.nn.Module]:
         return [self.policy.model, *([self.critic] if self.critic else [])]

@@ -116,7 +116,7 @@ def train(
     check_budget(config, task)
     rewards = build_rewards(config, task, passed)
     policy = policy or load_policy(config.policy).to(device)
-    kept = recorded(rewards)
+    kept = recorded(rewards, config)
     kept["provenance"] |= look_at(policy, task, config)
     check_keeping(config, policy, output, evaluations=evaluations)
     torch.manual_seed(config.seed)

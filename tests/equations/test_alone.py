@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EQUATIONS = ROOT / "rlnotes" / "equations"
 CORE = ("advantages", "objectives", "divergences", "shaping", "masking", "validation")
-CORE += ("successors", "preferences")
+CORE += ("successors", "preferences", "weighting")
 MORE = ("bad_input", "conventions", "golden", "gradients", "properties", "truth")
 CONFTEST = """
 import importlib

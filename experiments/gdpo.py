@@ -1,0 +1,201 @@
+"""GDPO against GRPO, and rules that weigh rewards, in the lab (notebooks 09, 13).
+
+    python experiments/gdpo.py arms --seeds 0-4     every arm that data/ records
+    python experiments/gdpo.py own --rule my_rule.py:rule --seeds 0-4
+    python experiments/gdpo.py table                 one row an arm, yours among them
+
+The policy is one that has learned to search three numbers, and is asked four: right in
+a third of its answers, and longer than the limit in two thirds. So one reward is easy
+and far from earned, the other hard, and searching is what makes an answer both right
+and long: where GDPO's paper starts as well. An arm is a setting and a method; the
+methods of a setting differ in their advantages and in nothing else. Learning rate and
+batch are those of `configs/search/gdpo.yaml`, the batch halved; no arm was tuned.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import rlnotes as rl
+from rlnotes.batch.plan import SweepRun, parse_seeds
+from rlnotes.batch.sweeps import run_sweep
+
+FOLDER = Path("data/experiments/gdpo")
+OWN = Path("runs/gdpo_own")
+START = {
+    "policy": "data/runs/grpo_search_search-base_seed0/policy",
+    "task": "search-hard",
+    "generation_batch_size": 128,  # 16 questions x 8 responses
+    "max_steps": 40,
+    "eval_steps": 20,
+    "save_policy": False,
+}
+FORMAT = "experiments/gdpo_rewards.py:answer_format_reward"
+SETTINGS: dict[str, dict[str, Any]] = {
+    "length": {},  # at most 64 tokens, three tries of four numbers
+    "format": {"reward_funcs": ["accuracy_reward", FORMAT], "reward_weights": None},
+    "three": {
+        "reward_funcs": ["accuracy_reward", "length_reward", FORMAT],
+        "reward_weights": [1.0, 1.0, 1.0],
+    },
+    "short": {"length_limit": 20},  # one try: being right needs more, as a rule
+}
+GRPO = {"algorithm": "grpo", "multi_objective_aggregation": "sum_then_normalize"}
+CONDITION = {"conditioned_reward": "length_reward"}
+METHODS: dict[str, dict[str, Any]] = {
+    "grpo": GRPO,
+    "gdpo": {},
+    "grpo_no_std": GRPO | {"scale_rewards": "none"},
+    "mo_grpo": {"advantage_batch_norm": False},  # GDPO without Eq 6
+    "gdpo_conditioned": CONDITION,
+    "grpo_conditioned": GRPO | CONDITION,
+    "saturation": {"reward_weighting": "saturation"},
+    "variation": {"reward_weighting": "variation"},
+    "sigma": {"reward_weighting": "sigma"},
+    "lagrangian": {"reward_weighting": "lagrangian"},
+    "where_right": {"reward_weighting": "experiments/where_right.py:rule"},
+    "gdpo_quarter": {"reward_weights": [1.0, 0.25]},
+    "grpo_quarter": GRPO | {"reward_weights": [1.0, 0.25]},
+    "gdpo_half": {"reward_weights": [1.0, 0.5]},
+    "grpo_half": GRPO | {"reward_weights": [1.0, 0.5]},
+}
+# the most important first: a sweep that is stopped should have been worth its time
+ARMS: dict[str, dict[str, Any]] = {
+    f"{setting}_{method}": SETTINGS[setting] | METHODS[method]
+    for setting, methods in (
+        ("length", list(METHODS)[:7]),
+        ("three", ["grpo", "gdpo"]),
+        ("length", list(METHODS)[7:11]),
+        ("format", ["grpo", "gdpo"]),
+        ("short", ["grpo", "gdpo"]),
+        ("length", list(METHODS)[11:14]),
+        ("short", ["saturation", "lagrangian", "where_right"]),
+        ("length", ["grpo_half"]),
+    )
+    for method in methods
+}
+
+
+def config_of(arm: dict[str, Any], **values: Any) -> rl.Config:
+    """GDPO's config of the lab from the better policy, with what an arm changes."""
+    return rl.load_config("configs/search/gdpo.yaml", **{**START, **arm, **values})
+
+
+def plan(options: argparse.Namespace) -> list[SweepRun]:
+    """Every arm × seed, the seeds outermost; or the own rule's runs."""
+    runs = []
+    for seed in options.seeds:
+        words = ("python", "experiments/gdpo.py", options.command)
+        if options.command == "own":
+            name = options.rule.replace("/", "-").replace(":", "-")
+            folder = OWN / name / f"seed{seed}"
+            words += ("--rule", options.rule, "--seeds", str(seed))
+            config = config_of({"reward_weighting": options.rule}, seed=seed)
+            runs.append(SweepRun(config, folder, words))
+            continue
+        for arm in options.arms:
+            command = (*words, "--arms", arm, "--seeds", str(seed))
+            folder = FOLDER / arm / f"seed{seed}"
+            runs.append(SweepRun(config_of(ARMS[arm], seed=seed), folder, command))
+    return runs
+
+
+def load_arms(*patterns: str, folder: Path = FOLDER) -> pd.DataFrame:
+    """The recorded arms as `load_runs` gives runs; `algorithm` is the arm."""
+    found = sorted({one for p in patterns for one in folder.glob(f"{p}/seed*")})
+    parts = []
+    for arm in dict.fromkeys(one.parent for one in found):
+        runs = rl.load_runs(str(arm / "seed*"))
+        parts.append(runs.assign(algorithm=arm.name, run=arm.name + "/" + runs["run"]))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def measures(run: pd.DataFrame, last: int = 10) -> dict[str, float]:
+    """What is asked of one run with an accuracy and a length reward.
+
+    Ends are means over the last ten steps. `steps to 90 %` is the first step at which
+    the five-step mean has covered nine tenths of its way to its highest; `dip` how far
+    accuracy falls below its first five steps (0: never); `hypervolume` the area that
+    the pairs of five-step means dominate, from (0, 0).
+    """
+    steps = run[run["step"] > 0].set_index("step")
+    rewards = steps[["rewards/accuracy_reward/mean", "rewards/length_reward/mean"]]
+    right, short = (rewards.rolling(5).mean()[name].dropna() for name in rewards)
+    row = {
+        "held-out accuracy": run["eval/sampled_accuracy"].dropna().iloc[-1],
+        "accuracy": rewards.iloc[-last:, 0].mean(),
+        "length": rewards.iloc[-last:, 1].mean(),
+        "longest": steps["completions/max_length"].iloc[-last:].mean(),
+        "dip": max(0.0, right.iloc[0] - right.min()),
+        "hypervolume": hypervolume(zip(right, short, strict=True)),
+    }
+    for name, reward in (("accuracy", right), ("length", short)):
+        reached = reward >= reward.iloc[0] + 0.9 * (reward.max() - reward.iloc[0])
+        row[f"steps to 90 % of {name}"] = float(reached.idxmax())
+    return row
+
+
+def hypervolume(points: Iterable[tuple[float, float]]) -> float:
+    """Area of all that some point dominates, for two rewards from 0 on."""
+    area, highest = 0.0, 0.0
+    for x, y in sorted(points, reverse=True):
+        area, highest = area + x * max(0.0, y - highest), max(highest, y)
+    return area
+
+
+def table(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row an arm: the mean over its seeds of each of `measures`."""
+    rows = [
+        {"arm": arm, **measures(run)}
+        for (arm, _), run in runs.groupby(["algorithm", "seed"])
+    ]
+    grouped = pd.DataFrame(rows).groupby("arm", sort=False)
+    return grouped.mean().assign(seeds=grouped.size())
+
+
+def print_table() -> None:
+    """The arms with a length of 64 tokens and the reader's own, in one table."""
+    runs = pd.concat([load_arms("length_*"), load_arms("*", folder=OWN)])
+    if runs.empty:
+        raise SystemExit("no arm is recorded: see python experiments/gdpo.py --help")
+    found = table(runs).sort_values("hypervolume", ascending=False)
+    print(found.round(2).to_string())
+
+
+def main() -> int:
+    """Run what is not there; 1 if a run failed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("command", choices=("arms", "own", "table"))
+    parser.add_argument("--arms", help="names with commas between; default: all")
+    parser.add_argument(
+        "--rule", help="file.py:function, see experiments/where_right.py"
+    )
+    parser.add_argument("--seeds", type=parse_seeds)
+    parser.add_argument("--jobs", type=int)
+    options = parser.parse_args()
+    if options.command != "table":
+        if not options.seeds:
+            parser.error("--seeds: expected like 0-4")
+        if options.command == "own" and not options.rule:
+            parser.error("--rule: expected file.py:function")
+        options.arms = options.arms.split(",") if options.arms else list(ARMS)
+        for arm in options.arms:
+            if arm not in ARMS:
+                parser.error(f"--arms: expected some of {', '.join(ARMS)}, got {arm!r}")
+        failed = run_sweep(plan(options), jobs=options.jobs)
+        for name, error in failed.items():
+            print(f"{name}: {error}")
+        if failed:
+            return 1
+    if options.command != "arms":
+        print_table()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
