@@ -306,6 +306,17 @@ STEPS = {
         "conditioned_reward": "length_reward",
         "reward_weights": (1.0, 0.5),
     },
+    "gdpo, sigma": {
+        "algorithm": "gdpo",
+        "length_limit": 20,
+        "reward_weighting": "sigma",
+        "advantage_batch_norm": False,
+    },
+    "gdpo, lagrangian": {
+        "algorithm": "gdpo",
+        "length_limit": 20,
+        "reward_weighting": "lagrangian",
+    },
     "dapo_prompt": {"algorithm": "dapo", "loss_type": "dapo_prompt", **MICRO},
     "dapo_prompt, filtered": {
         "loss_type": "dapo_prompt",
