@@ -114,8 +114,8 @@ class Config:
     advantage_batch_norm: bool = True
     """GDPO Eq 6, of `normalize_then_sum` alone; False is MO-GRPO."""
     reward_weighting: str = "static"
-    """What moves `reward_weights` batch by batch: `static` (nothing), `saturation`,
-    `variation`, `sigma`, `lagrangian`. Or a rule of your own, `file.py:function`."""
+    """Rule that moves `reward_weights` batch by batch. `static` (none), `saturation`,
+    `variation`, `sigma`, `lagrangian`, or one of your own, `file.py:function`."""
     saturation_gamma: float = 0.5
     """γ of `saturation`: w (1 − s)^γ; 0 is GDPO."""
     constraint_target: float = 0.9
