@@ -1,11 +1,13 @@
 """Reward models for open-ended answers: gold against proxy (notebook 13).
 
     python experiments/reward_models.py --seeds 0-4 --models
+    python experiments/reward_models.py --seeds 0-4 --own my_rewards.py:mine
 
 Each arm is GRPO in the search lab with a reward of its own, from
 `experiments/open_answers.py`; the gold score is logged beside it at weight 0. A run is
 skipped where it is there, so the command goes on where it stopped. Reward models are
-trained from the seed when they are first asked.
+trained from the seed when they are first asked. A reward of your own goes to
+`runs/reward_models/mine`; `table` puts its row beside the recorded ones.
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
+from rlnotes.analysis.intervals import mean_interval
+from rlnotes.analysis.statistics import final_scores
 from rlnotes.batch.plan import SweepRun, parse_seeds
 from rlnotes.batch.sweeps import run_sweep
+from rlnotes.records.reading import load_arms
 
 FOLDER = Path("data/experiments/reward_models")
 FILE = "experiments/open_answers.py"
 GDPO = {"multi_objective_aggregation": "normalize_then_sum"}
 MEASURED = {"beta": 1e-9}  # too small to move a weight: only so that the KL is logged
 
-# what an arm is paid for; {seed} is filled in; each name stands in FILE
+# what an arm is paid for; {seed} is filled in; a name without a colon stands in FILE
 PAID: dict[str, tuple[str, ...]] = {
     "bt_biased": ("bt_biased_seed{seed}",),
     "rubric_gdpo_conditioned": (
@@ -61,6 +66,13 @@ CHANGED: dict[str, dict[str, Any]] = {
     "rubric_gdpo_conditioned": GDPO,
     "right_and_win_rate": GDPO,
 }
+LAST = 8  # steps that are averaged at the end of a run
+COLUMNS = {
+    "gold": "rewards/gold/mean",
+    "right": "rewards/only_right/mean",
+    "form": "rewards/form/mean",
+    "length": "completions/mean_length",
+}
 WATCHED = ("gold", "only_right", "form")  # logged in every arm, at weight 0
 SCORED = "bt_biased_seed{seed}"  # and this where an arm compares its scores alone
 
@@ -72,10 +84,13 @@ def config_of(arm: str, seed: int, **values: Any) -> rl.Config:
     watched = [name.format(seed=seed) for name in (*WATCHED, *scored)]
     watched = [name for name in watched if name not in paid]
     shared: dict[str, Any] = {
-        "reward_funcs": [f"{FILE}:{name}" for name in [*paid, *watched]],
+        "reward_funcs": [
+            name if ":" in name else f"{FILE}:{name}" for name in [*paid, *watched]
+        ],
         "reward_weights": [1.0] * len(paid) + [0.0] * len(watched),
         "max_completion_length": open_answers.MAX_LENGTH,
-        "generation_batch_size": 128,
+        "generation_batch_size": 64,
+        "per_device_train_batch_size": 32,
         "max_steps": 32,
         "eval_samples": 1,
         "save_policy": False,
@@ -89,18 +104,15 @@ def config_of(arm: str, seed: int, **values: Any) -> rl.Config:
 
 def make_runs(arms: list[str], seeds: list[int]) -> list[SweepRun]:
     """Every arm × seed, the seeds outermost."""
-    return [
-        SweepRun(
-            config_of(arm, seed),
-            FOLDER / arm / f"seed{seed}",
-            (
-                *("python", "experiments/reward_models.py"),
-                *("--arms", arm, "--seeds", str(seed)),
-            ),
-        )
-        for seed in seeds
-        for arm in arms
-    ]
+    runs = []
+    for seed in seeds:
+        for arm in arms:
+            words = ("python", "experiments/reward_models.py", "--seeds", str(seed))
+            own = ":" in PAID[arm][0]
+            words += ("--own", PAID[arm][0]) if own else ("--arms", arm)
+            folder = (open_answers.MODELS if own else FOLDER) / arm / f"seed{seed}"
+            runs.append(SweepRun(config_of(arm, seed), folder, words))
+    return runs
 
 
 def measure_models(seeds: list[int]) -> pd.DataFrame:
@@ -123,24 +135,44 @@ def measure_models(seeds: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rater", "seed", "accuracy", "gold", "length"])
 
 
+def table(*folders: Path) -> pd.DataFrame:
+    """Gold, right, form and length at the end of each arm that has runs, with 95 %."""
+    rows: dict[str, dict[str, str]] = {}
+    for folder in folders:
+        if not any(folder.glob("seed*")):
+            continue
+        runs = load_arms(folder.parent, folder.name)
+        for name, metric in COLUMNS.items():
+            found = final_scores(runs, metric, last=LAST)[metric]
+            rows.setdefault(folder.name, {})[name] = str(mean_interval(found))
+    return pd.DataFrame(rows).T
+
+
 def main() -> int:
     """Run what is not there; 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--arms", help="names with commas between; default: all")
     parser.add_argument("--seeds", required=True, type=parse_seeds)
+    parser.add_argument("--own", help="a reward of yours as an arm: file.py:function")
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--models", action="store_true", help="also models.csv")
     options = parser.parse_args()
     arms = options.arms.split(",") if options.arms else list(PAID)
+    if options.own:
+        arms = [options.own.rpartition(":")[2]]
+        PAID[arms[0]] = (options.own,)
     for arm in arms:
         if arm not in PAID:
             parser.error(f"--arms: expected some of {', '.join(PAID)}, got {arm!r}")
     failed = run_sweep(make_runs(arms, options.seeds), jobs=options.jobs)
     for name, error in failed.items():
         print(f"{name}: {error}")
+    if options.own and not failed:
+        folders = [FOLDER / "true", FOLDER / "bt_biased", open_answers.MODELS / arms[0]]
+        print(table(*folders).to_string())
     if options.models:
-        table = measure_models(options.seeds).round(4)
-        table.to_csv(FOLDER / "models.csv", index=False)
+        found = measure_models(options.seeds).round(4)
+        found.to_csv(FOLDER / "models.csv", index=False)
     return int(bool(failed))
 
 

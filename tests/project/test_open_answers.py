@@ -146,8 +146,8 @@ def test_what_is_only_watched_moves_no_advantage(open_answers, arm):
     """The gold is hidden: with weight 0 it might as well not be there."""
     config = importlib.import_module("reward_models").config_of(arm, seed=0)
     paid = sum(weight != 0 for weight in config.reward_weights)
-    rewards = torch.rand(128, len(config.reward_funcs))
-    other = torch.cat([rewards[:, :paid], torch.rand(128, len(config.reward_funcs))], 1)
+    rewards = torch.rand(64, len(config.reward_funcs))
+    other = torch.cat([rewards[:, :paid], torch.rand(64, len(config.reward_funcs))], 1)
     other = other[:, : len(config.reward_funcs)]
     assert torch.equal(
         group_advantages(rewards, config), group_advantages(other, config)
