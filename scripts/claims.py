@@ -16,10 +16,12 @@ from rlnotes.records.reading import load_arms
 
 ROOT = Path(__file__).parent.parent
 DAPO = ROOT / "data" / "experiments" / "dapo"
+REWARD_MODELS = DAPO.with_name("reward_models")
 CSV = ROOT / "data" / "claims.csv"
 ACCURACY = "eval/sampled_accuracy"
 SAMPLES = 40 * 256  # completions that an arm without dynamic sampling draws
-POINTS = 0.05  # of accuracy: less would not matter here
+POINTS = 0.05  # of accuracy or gold: less would not matter here
+LATE = 8  # steps at the end of a run of reward_models.py, which has 32
 LADDER = (
     ("filter", "naive", "overlong filtering helps"),
     ("filter_higher", "filter", "clip-higher helps"),
@@ -120,15 +122,72 @@ def dapo_claims() -> list[Claim]:
     ]
 
 
+def reward_model_claims() -> list[Claim]:
+    """The last slide's first question: claims of the literature on the hidden gold."""
+    slide, gold, right = (
+        "RQ: Effective Reward Model for Open-Ended Data",
+        "rewards/gold/mean",
+        "rewards/only_right/mean",
+    )
+    models, joined = "Reward models", "The two joined"
+    claims = (
+        ("a rater's length bias costs gold", "–", "bt_fair", "bt_biased", models),
+        ("a rater's mistakes cost gold", "–", "bt_fair", "bt_noisy", models),
+        ("a KL guard keeps gold", "DeepSeekMath Eq 3", *_guard("bt_biased_kl"), models),
+        ("so does the paper's β = 0.04", "§4.2", *_guard("bt_biased_weak_kl"), models),
+        ("an ensemble keeps gold", "Coste 2023", *_guard("ensemble_biased"), models),
+        ("so does a win rate", "2508.20751", *_guard("win_rate_biased"), models),
+        (
+            *("an ensemble guards against mistakes", "Coste 2023"),
+            *("ensemble_noisy", "bt_noisy", models),
+        ),
+        (
+            *("a win rate guards against mistakes", "2508.20751"),
+            *("win_rate_noisy", "bt_noisy", models),
+        ),
+        ("a random reward helps", "2506.10947", "random", "constant", models),
+        ("a rubric beats a score", "2507.17746", *_guard("rubric_sum"), models),
+        ("GDPO beats the sum", "GDPO Eq 4", "rubric_gdpo", "rubric_sum", joined),
+        (
+            *("style counted where right beats style", "GDPO Eq 8"),
+            *("rubric_gdpo_conditioned", "rubric_gdpo", joined),
+        ),
+        (
+            *("a win rate counted where right keeps gold", "GDPO Eq 8"),
+            *("right_and_win_rate", "win_rate_biased", joined),
+        ),
+    )
+    rows = [
+        Claim(slide, claim, figure, gold, first, second, 1, POINTS, section, LATE)
+        for claim, figure, first, second, section in claims
+    ]
+    form = ("a reward for form alone makes answers right", "–", right)
+    return [*rows, Claim(slide, *form, "form", "constant", 1, POINTS, models, LATE)]
+
+
+def _guard(arm: str) -> tuple[str, str]:
+    """An arm against the plain score of the biased rater's model."""
+    return arm, "bt_biased"
+
+
+EXPERIMENTS = (
+    (DAPO, dapo_claims, "python experiments/dapo.py ladder switches --seeds 0-4"),
+    (
+        *(REWARD_MODELS, reward_model_claims),
+        "python experiments/reward_models.py --seeds 0-4 --models",
+    ),
+)
+
+
 def claims_table() -> pd.DataFrame:
     """One row a claim whose arms are recorded."""
     rows = []
-    for claim in dapo_claims():
-        if not all((DAPO / arm).is_dir() for arm in (claim.first, claim.second)):
-            continue
-        runs = load_arms(DAPO, claim.first, claim.second)
-        command = "python experiments/dapo.py ladder switches --seeds 0-4"
-        rows.append({**judge(claim, runs), "command": command})
+    for folder, claims, command in EXPERIMENTS:
+        for claim in claims():
+            if not all((folder / arm).is_dir() for arm in (claim.first, claim.second)):
+                continue
+            runs = load_arms(folder, claim.first, claim.second)
+            rows.append({**judge(claim, runs), "command": command})
     return pd.DataFrame(rows)
 
 
@@ -136,7 +195,7 @@ def main() -> None:
     """Write the table."""
     table = claims_table()
     if table.empty:
-        raise SystemExit("no arm is recorded: see experiments/dapo.py")
+        raise SystemExit("no arm is recorded: see experiments/")
     table.to_csv(CSV, index=False)
     columns = ["claim", "figure", "value", "low", "high", "verdict"]
     print(table[columns].to_string(index=False))
