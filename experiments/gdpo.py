@@ -24,6 +24,8 @@ import pandas as pd
 import rlnotes as rl
 from rlnotes.batch.plan import SweepRun, parse_seeds
 from rlnotes.batch.sweeps import run_sweep
+from rlnotes.records.reading import load_arms
+from rlnotes.rewards.own import load_reward
 
 FOLDER = Path("data/experiments/gdpo")
 OWN = Path("runs/gdpo_own")
@@ -83,7 +85,8 @@ ARMS: dict[str, dict[str, Any]] = {
 
 def config_of(arm: dict[str, Any], **values: Any) -> rl.Config:
     """GDPO's config of the lab from the better policy, with what an arm changes."""
-    return rl.load_config("configs/search/gdpo.yaml", **{**START, **arm, **values})
+    base = rl.project_folder() / "configs" / "search" / "gdpo.yaml"
+    return rl.load_config(base, **{**START, **arm, **values})
 
 
 def plan(options: argparse.Namespace) -> list[SweepRun]:
@@ -92,7 +95,8 @@ def plan(options: argparse.Namespace) -> list[SweepRun]:
     for seed in options.seeds:
         words = ("python", "experiments/gdpo.py", options.command)
         if options.command == "own":
-            name = options.rule.replace("/", "-").replace(":", "-")
+            rule = load_reward(options.rule)  # another text is another row
+            name = f"{Path(rule.kept_as or '').stem}_{rule.__name__}".strip("_")
             folder = OWN / name / f"seed{seed}"
             words += ("--rule", options.rule, "--seeds", str(seed))
             config = config_of({"reward_weighting": options.rule}, seed=seed)
@@ -105,38 +109,36 @@ def plan(options: argparse.Namespace) -> list[SweepRun]:
     return runs
 
 
-def load_arms(*patterns: str, folder: Path = FOLDER) -> pd.DataFrame:
-    """The recorded arms as `load_runs` gives runs; `algorithm` is the arm."""
-    found = sorted({one for p in patterns for one in folder.glob(f"{p}/seed*")})
-    parts = []
-    for arm in dict.fromkeys(one.parent for one in found):
-        runs = rl.load_runs(str(arm / "seed*"))
-        parts.append(runs.assign(algorithm=arm.name, run=arm.name + "/" + runs["run"]))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+def recorded(setting: str = "*", folder: Path = FOLDER) -> pd.DataFrame:
+    """The runs of every recorded arm of a setting; `algorithm` is the arm's name."""
+    folder = rl.project_folder() / folder
+    arms = sorted({run.parent.name for run in folder.glob(f"{setting}/seed*")})
+    return load_arms(folder, *arms) if arms else pd.DataFrame()
 
 
 def measures(run: pd.DataFrame, last: int = 10) -> dict[str, float]:
-    """What is asked of one run with an accuracy and a length reward.
+    """What is asked of one run, all of it from means over five steps or the last ten.
 
-    Ends are means over the last ten steps. `steps to 90 %` is the first step at which
-    the five-step mean has covered nine tenths of its way to its highest; `dip` how far
-    accuracy falls below its first five steps (0: never); `hypervolume` the area that
-    the pairs of five-step means dominate, from (0, 0).
+    `steps` until a reward has made nine tenths of its way up; `dip`: how far accuracy
+    falls below its first five steps; `failed`: whether it ends there; `hypervolume`:
+    the area that the pairs of accuracy and the second reward dominate, from (0, 0).
     """
     steps = run[run["step"] > 0].set_index("step")
-    rewards = steps[["rewards/accuracy_reward/mean", "rewards/length_reward/mean"]]
-    right, short = (rewards.rolling(5).mean()[name].dropna() for name in rewards)
-    row = {
-        "held-out accuracy": run["eval/sampled_accuracy"].dropna().iloc[-1],
-        "accuracy": rewards.iloc[-last:, 0].mean(),
-        "length": rewards.iloc[-last:, 1].mean(),
-        "longest": steps["completions/max_length"].iloc[-last:].mean(),
-        "dip": max(0.0, right.iloc[0] - right.min()),
-        "hypervolume": hypervolume(zip(right, short, strict=True)),
-    }
-    for name, reward in (("accuracy", right), ("length", short)):
-        reached = reward >= reward.iloc[0] + 0.9 * (reward.max() - reward.iloc[0])
-        row[f"steps to 90 % of {name}"] = float(reached.idxmax())
+    paid = steps.filter(regex="^rewards/.*/mean$").dropna(axis=1, how="all")
+    paid = paid.rename(columns=lambda key: key.split("/")[1].removesuffix("_reward"))
+    smooth = paid.rolling(5).mean().dropna()
+    right, second = smooth["accuracy"], smooth[smooth.columns[-1]]
+    if "length" in smooth:
+        second = smooth["length"]
+    row = {name: paid[name].iloc[-last:].mean() for name in paid}
+    row["held-out accuracy"] = run["eval/sampled_accuracy"].dropna().iloc[-1]
+    row["longest"] = steps["completions/max_length"].iloc[-last:].mean()
+    row["dip"] = max(0.0, right.iloc[0] - right.min())
+    row["failed"] = float(row["accuracy"] < right.iloc[0])
+    row["hypervolume"] = hypervolume(zip(right, second, strict=True))
+    for name, reward in smooth.items():
+        way = reward.iloc[0] + 0.9 * (reward.max() - reward.iloc[0])
+        row[f"steps, {name}"] = float((reward >= way).idxmax())
     return row
 
 
@@ -160,7 +162,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 def print_table() -> None:
     """The arms with a length of 64 tokens and the reader's own, in one table."""
-    runs = pd.concat([load_arms("length_*"), load_arms("*", folder=OWN)])
+    runs = pd.concat([recorded("length_*"), recorded(folder=OWN)])
     if runs.empty:
         raise SystemExit("no arm is recorded: see python experiments/gdpo.py --help")
     found = table(runs).sort_values("hypervolume", ascending=False)

@@ -10,6 +10,7 @@ intervals were looked at is the number of rows.
 from pathlib import Path
 
 import pandas as pd
+from gdpo_claims import cells_of_the_paper, gdpo_claims
 
 from rlnotes.analysis.claims import Claim, judge
 from rlnotes.records.reading import load_arms
@@ -176,6 +177,10 @@ EXPERIMENTS = (
         *(REWARD_MODELS, reward_model_claims),
         "python experiments/reward_models.py --seeds 0-4 --models",
     ),
+    (
+        *(DAPO.with_name("gdpo"), gdpo_claims),
+        "python experiments/gdpo.py arms --seeds 0-4",
+    ),
 )
 
 
@@ -188,18 +193,18 @@ def claims_table() -> pd.DataFrame:
                 continue
             runs = load_arms(folder, claim.first, claim.second)
             rows.append({**judge(claim, runs), "command": command})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([*rows, *cells_of_the_paper()])
 
 
 def main() -> None:
     """Write the table."""
     table = claims_table()
-    if table.empty:
+    if "low" not in table:
         raise SystemExit("no arm is recorded: see experiments/")
     table.to_csv(CSV, index=False)
     columns = ["claim", "figure", "value", "low", "high", "verdict"]
     print(table[columns].to_string(index=False))
-    print(f"{len(table)} intervals were looked at")
+    print(f"{table['low'].count()} intervals were looked at")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 13 · Two open questions
+#
+# question → rollouts → **rewards** → **advantages** → objective → update → record → figure
+#
+# The deck ends with two questions and no answers: an effective reward model for open-ended data, and an effective automatic
+# weighting of rewards. Here methods from the literature compete on tasks that are small enough to repeat, and you can enter your own.
+#
+# You will be able to
+#
+# * say what a weight does before and after the normalization, and which rules move it during training;
+# * read an experiment with two rewards as a trade, not as one number;
+# * enter a rule of twenty lines and get its row in the same table.
+#
+# **Time:** half a minute on one core; the runs are recorded.
+# **Papers:** GDPO 2601.05242; SA-MRPO and Focal Reward 2605.26579; SAW 2606.07705; DVAO 2605.25604; Constrained GRPO 2602.05863.
+# We read notes and abstracts of the last four, not all of their formulas; where we infer, it says so.
+# **Builds on** [09 GDPO](09_gdpo.ipynb).
+
+# %%
+import inspect
+import sys
+
+import pandas as pd
+import torch
+
+import rlnotes
+from rlnotes.analysis.figures import use_style
+from rlnotes.training.weighting import Weighting
+
+sys.path.append(str(rlnotes.project_folder() / "experiments"))
+import gdpo as lab
+
+use_style()
+pd.set_option("display.width", 160)
+print(f"torch {torch.__version__}")
+
+# %% [markdown]
+# ## Weights
+#
+# A rule may look at how far a reward is (saturation), how much it varies, or whether a constraint is met. All of these give $w_k$ for GDPO's
+# $\sum_k w_k A_k$ (Eq 7), so they are a weight on the *normalized advantage*.
+#
+# | `reward_weighting` | weight | from |
+# | --- | --- | --- |
+# | `static` | $w_k$ | GDPO; without Eq 6 MO-GRPO, 2509.22047 |
+# | `saturation` | $w_k (1 - s_k)^\gamma$, $s = (\text{mean} - \min)/(\max - \min)$ | SA-MRPO, Focal Reward |
+# | `variation` | $K \cdot CV_k / \sum_j CV_j$, $CV = \text{std}/(\text{mean} - \min)$ | SAW |
+# | `sigma` | $w_k\,\text{std}_k / \sum_j w_j\,\text{std}_j$ within the group | DVAO, an inference |
+# | `lagrangian` | $\lambda_k \leftarrow \max(0, \lambda_k + \eta(t - \text{mean}_k))$ | Constrained GRPO |
+# | `file.py:rule` | yours | |
+#
+# We ask each about the same batch of two prompts: the hard reward is earned by 2 of 8, the easy one by 7 of 8. **Predict** which
+# rule gives the easy reward the least for a point of the hard one.
+
+# %% tags=["nbval-check-output"]
+batch = torch.tensor(
+    [[1, 1], [0, 1], [0, 1], [0, 0], [1, 1], [0, 1], [0, 1], [0, 1]]
+).float()
+
+
+def weights_of(rule, rewards=batch, **fields):
+    """Mean weight of each reward under a rule of the config."""
+    arm = {"reward_weighting": rule, "num_generations": 4, **fields}
+    return Weighting(lab.config_of(arm)).weigh(rewards).expand(rewards.shape).mean(0)
+
+
+RULES = ["static", "saturation", "variation", "sigma", "lagrangian"]
+table = pd.DataFrame(
+    {r: weights_of(r).tolist() for r in RULES}, index=["hard", "easy"]
+).T
+print(table.assign(ratio=table["easy"] / table["hard"]).round(2).to_string())
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `variation`: a reward that nearly all earn has a small std and a large mean. `sigma` looks at one group at a time: where the easy reward varies as much as
+# the hard one it gets half, where it is constant nothing: a quarter in the mean. `lagrangian` has seen one batch and hardly moved; it is the only rule with a memory.
+#
+# </details>
+#
+# **Unit and zero point.** Pay the easy reward ten times as much, or from −1: GDPO, and every rule whose statistics are ratios of differences, do not notice.
+# `sigma` and a constraint do (the target is in the reward's own unit), and so does GRPO's sum.
+
+# %% tags=["nbval-check-output"]
+scaled = batch * torch.tensor([1.0, 10.0]) - torch.tensor([0.0, 1.0])
+for rule in RULES:
+    change = (weights_of(rule, scaled) - weights_of(rule)).abs().max()
+    print(f"{rule:10} weights change by {change:.2f}")
+
+# %% [markdown]
+# ## Reward models
+#
+# ## The two joined
+#
+# A rubric is a vector of rewards, so what is above about weights is about rubrics, too.
+#
+# ## Enter your own
+#
+# A rule is a function of a batch's rewards (N, K), groups one after another, that returns K weights or N × K. This one switches the
+# other rewards off where nobody is right, and is an arm like the rest:
+
+# %% tags=["nbval-check-output"]
+import where_right
+
+print(inspect.getsource(where_right.rule))
+print(where_right.rule(batch, 4)[[0, 4]])
+
+# %% [markdown]
+# Write yours into a file, and one command trains it on the setting of all others, seed by seed, and prints the table with your row in it (some
+# two minutes a seed on a quiet core):
+#
+# ```sh
+# python experiments/gdpo.py own --rule my_rule.py:rule --seeds 0-4
+# ```
+#
+# The run keeps the text of your rule beside its metrics; an edited rule is another row. A rule that fails, or returns another shape, is refused before
+# anything is written. In a training of your own it is one field, in both engines: `rlnotes train --config configs/search/gdpo.yaml reward_weighting=my_rule.py:rule`.
