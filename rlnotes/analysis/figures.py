@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlnotes.analysis.intervals import mean_interval
+from rlnotes.analysis.log_keys import in_words
 from rlnotes.analysis.statistics import check_columns, is_share
 
 if TYPE_CHECKING:
@@ -251,8 +252,13 @@ def _band(
 
 
 def _label(axes: Axes, key: str) -> None:
-    """Name the axis by the log key; a rate starts at zero."""
-    axes.set(xlabel="step", title=key)
+    """Say what a log key is, the key itself small below; a rate starts at zero."""
+    words, unit = in_words(key)
+    axes.set(xlabel="step", ylabel=unit)
+    axes.set_title(words, fontsize=9, pad=12)
+    if words != key:
+        small = axes.text(0.5, 1.02, key, transform=axes.transAxes, ha="center")
+        small.set(family="monospace", fontsize=6.5, color="#777777")
     lines = [np.asarray(line.get_ydata(), dtype=float) for line in axes.lines]
     lowest = min((np.nanmin(line) for line in lines if len(line)), default=-1.0)
     if lowest >= 0 and any(part in key for part in RATES):
