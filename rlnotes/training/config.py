@@ -281,7 +281,10 @@ def config_from_notebook(names: Mapping[str, Any]) -> Config:
     parameters = {
         name: value
         for name, value in names.items()
-        if not name.startswith("_") and name not in ignored and type(value) in plain
+        if not name.startswith("_")
+        and not name.isupper()  # a constant that was imported
+        and name not in ignored
+        and type(value) in plain
     }
     return make_config(**parameters)
 

@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 
 from rlnotes.batch.one_notebook import check_parameters
 from rlnotes.machine.files import read_mapping
 from rlnotes.teaching.notebook_pairs import compare_pair
+from rlnotes.training.fields import config_fields
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 _CONFIGS = FOLDER.parent / "configs"
@@ -151,3 +153,18 @@ def test_an_interval_in_prose_is_one_that_a_cell_has_printed(notebook):
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     typed = [x for text in prose for x in intervals(text)]
     assert [x for x in typed if not any(rounds_to(x, y) for y in computed)] == []
+
+
+def test_every_parameter_of_11_train_has_its_type_and_a_comment():
+    """Papermill shows both: `papermill --help-notebook`."""
+    known = papermill.inspect_notebook(TRAIN)
+    kinds = {one.name: one.kind for one in config_fields()}
+    assert set(known) - {"engine", "resume"} <= set(kinds) and len(known) > 50
+    for name, one in known.items():
+        assert one["inferred_type_name"] not in ("None", ""), name
+        assert len(one["help"]) > 4, name
+        kind = kinds.get(name, "").removesuffix(" or None")
+        said = one["inferred_type_name"].replace("list", "list of")
+        assert kind.startswith(said) or kind not in {"int", "float", "bool", "str"}, (
+            name
+        )
