@@ -3,7 +3,7 @@
 import torch
 
 from rlnotes.equations.aggregation import token_weights
-from rlnotes.equations.shaping import informative_groups, soft_overlong_punishment
+from rlnotes.equations.shaping import informative_groups
 from rlnotes.teaching.answers import Hints, gives
 
 
@@ -17,13 +17,6 @@ def dapo_1() -> Hints:
 
 
 def dapo_2() -> Hints:
-    """(p, G) → completions to sample, on average, for one group that is kept."""
-    for p, size in ((0.5, 2), (0.1, 4), (0.9, 16)):
-        hint = f"for p={p}, G={size}: all right has chance p^G, all wrong (1 − p)^G"
-        yield gives(size / (1 - p**size - (1 - p) ** size), p, size), hint
-
-
-def dapo_3() -> Hints:
     """(mask, G) → (N,) share of each completion in the loss, by Eq 8 as written."""
     for lengths, hint in (
         ([3, 9], "one prompt: its tokens over all tokens of its group"),
@@ -34,23 +27,7 @@ def dapo_3() -> Hints:
         yield gives(weights.sum(1), mask, 2), hint
 
 
-def dapo_4() -> Hints:
-    """(accuracies 0/1, lengths, L_max, L_cache) → DAPO's reward, in [−2, 1]."""
-    right, lengths = torch.tensor([1.0, 0, 1, 0]), torch.tensor([80.0, 100, 105, 120])
-    for count, hint in (
-        (1, "a right and short one gets 1"),
-        (2, "R_acc is ±1 (Eq 7), so a wrong and short one gets −1"),
-        (3, "the penalty starts at L_max − L_cache and reaches −1 at L_max"),
-        (4, "beyond L_max the penalty stays at −1"),
-    ):
-        accuracies, tokens = right[:count], lengths[:count]
-        penalty = soft_overlong_punishment(
-            tokens, max_completion_len=110, soft_punish_cache=10
-        )
-        yield gives(2 * accuracies - 1 + penalty, accuracies, tokens, 110, 10), hint
-
-
-def dapo_5() -> Hints:
+def dapo_3() -> Hints:
     """(shaped rewards ±1 + R_length (N,), G) → which groups to keep, (P,) bool."""
     for values, hint in (
         ([1.0, -1, 1, -1], "one right and one wrong: keep, the same: drop"),

@@ -23,7 +23,10 @@ def published_solutions():
 
 def answer_of(code):
     """What the last statement of a solution defines."""
-    names = {"torch": torch, **{n: getattr(rlnotes, n) for n in rlnotes.__all__}}
+    names = {
+        "torch": torch,
+        **{n: getattr(rlnotes, n) for n in rlnotes.__all__},
+    }
     before = set(names)
     exec(code, names)
     return names[[n for n in names if n not in before | {"__builtins__"}][-1]]
@@ -91,16 +94,6 @@ def over_responses(problems, reflected, right):
     return sum(sides[1]) / len(sides[1]) - sum(sides[0]) / len(sides[0])
 
 
-def zero_one_with_punishment(accuracies, lengths, limit, cache):
-    return accuracies + rlnotes.soft_overlong_punishment(
-        lengths, max_completion_len=limit, soft_punish_cache=cache
-    )
-
-
-def unbounded_punishment(accuracies, lengths, limit, cache):
-    return 2 * accuracies - 1 + ((limit - cache - lengths) / cache).clamp(max=0)
-
-
 def not_english(text):
     return rlnotes.language_consistency_reward(completions=[text])[0] < 1
 
@@ -148,12 +141,12 @@ def unequal_rewards(rewards, num_generations):
         ("aha-4", lambda trace: trace.hits_answered / trace.hits, "blind"),
         ("dapo-1", lambda p, high: (1 + high) * p, "none goes above 1"),
         ("dapo-1", lambda p, high: p + high, "× p_old"),
-        ("dapo-2", lambda p, g: g / (1 - p**g), "all wrong"),
-        ("dapo-3", lambda m, g: m.sum(1) / m.sum(), "each prompt has"),
-        ("dapo-4", zero_one_with_punishment, "±1"),
-        ("dapo-4", unbounded_punishment, "stays at −1"),
-        ("dapo-5", unequal_rewards, "of one kind"),
-        ("dapo-5", lambda r, g: (r > 0).view(-1, g).sum(1) == 1, "R ≥ 0"),
+        ("dapo-2", lambda m, g: m.sum(1) / m.sum(), "each prompt has"),
+        ("dapo-3", unequal_rewards, "of one kind"),
+        ("dapo-3", lambda r, g: (r > 0).view(-1, g).sum(1) == 1, "R ≥ 0"),
+        ("ladder-1", lambda p, n, k: p * (1 - p) / (n * k), "variance"),
+        ("ladder-1", lambda p, n, k: (p * (1 - p) / n) ** 0.5, "variance"),
+        ("ladder-2", lambda delta, s: (2.8 * s / delta) ** 2, "n"),
         ("gdpo-1", sum_then_normalize, "add the columns"),
         (
             "gdpo-2",

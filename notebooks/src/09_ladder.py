@@ -1,0 +1,543 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 09 · The ladder, and what came after DAPO
+#
+# question → rollouts → rewards → advantages → objective → update → **record → figure**
+#
+# Table 1 of the DAPO paper adds one technique after another and reports one run a rung. This page
+# puts the error bars on that table, climbs the same ladder in the search lab with five seeds a
+# rung, takes single techniques out again, and reads every claim of the slides off the records.
+# Then it looks at the successors.
+#
+# You will be able to
+#
+# * say what a difference between two rungs of a published ladder is worth;
+# * say beforehand which difference five seeds can show, and plan a comparison with it;
+# * compare two methods at equal updates *and* at equal samples;
+# * place a successor (GSPO, CISPO, SAPO, DPPO, MaxRL) by its weight per token and per group;
+# * correct for a sampler that is not the learner.
+#
+# **Time:** half an hour to read, under half a minute to run. **Papers:**
+# [DAPO](https://arxiv.org/abs/2503.14476) and those named in the last section.
+# **Builds on** [08 DAPO](08_dapo.ipynb). **Next:** [09 GDPO](09_gdpo.ipynb). In trouble with a
+# run of your own: [symptoms](../docs/symptoms.md).
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+
+import rlnotes as rl
+from rlnotes.analysis.figures import use_style
+from rlnotes.teaching.exercises import check_exercise
+
+use_style()
+DAPO = rl.project_folder() / "data" / "experiments" / "dapo"
+SAMPLED = "eval/sampled_accuracy"
+
+# %% [markdown]
+# ## The ladder
+#
+# **[Erratum 25](../docs/errata.md#erratum-25).** Table 1 of the paper adds one technique after another, and the slide shows it
+# as a sum. We put on the error bars that it does not have. AIME 2024 has 30 problems, so one
+# problem more is 3.33 points; avg@32 draws 960 answers, whose sampling error is at most
+# $\sqrt{p(1-p)/960}$ for these fixed problems. Another training run would add its own variation,
+# and how much that is nobody has said.
+
+# %% tags=["nbval-check-output"]
+ladder = {
+    "naive GRPO": 30,
+    "+ overlong filtering": 36,
+    "+ clip-higher": 38,
+    "+ soft overlong punishment": 41,
+    "+ token-level loss": 42,
+    "+ dynamic sampling (DAPO)": 50,
+}
+scores = np.array(list(ladder.values()))
+errors = 100 * np.sqrt(scores / 100 * (1 - scores / 100) / 960)
+gains = np.diff(scores, prepend=scores[0])
+gain_errors = np.sqrt(errors**2 + np.roll(errors, 1) ** 2)
+for name, score, gain, error in zip(ladder, scores, gains, gain_errors, strict=True):
+    step = f"  {gain:+d} ± {error:.1f}, {gain / 3.33:.1f} problems" if gain else ""
+    print(f"{name:27} {score}{step}")
+
+# %% [markdown]
+# Rungs of 1, 2 and 3 points are less than one problem, and less than two standard errors. Nor
+# do they add up: verl's reproduction of the full recipe reaches 52, without dynamic sampling
+# 50, and without that *and* the token-level loss 44. There dynamic sampling brings 2 points and
+# the token-level loss 6; in Table 1 it is 8 and 1. What a technique brings depends on what is
+# already there, and on the run.
+
+# %% jupyter={"source_hidden": true}
+figure, (bars, curves) = plt.subplots(1, 2, figsize=(11, 3.2))
+bars.barh(range(6), scores, color=["#999999", *["#0072B2"] * 4, "#D55E00"])
+bars.errorbar(scores, range(6), xerr=2 * errors, fmt="none", color="black", capsize=3)
+bars.set_yticks(range(6), list(ladder))
+bars.invert_yaxis()
+bars.axvline(47, color="black", lw=0.8, ls="--")
+bars.set(xlabel="AIME 2024 avg@32, ± 2 sampling errors", title="paper, Table 1")
+curve = rl.paper_curve("dapo_fig1_1")
+curves.plot(curve["step"], curve["y"], color="#D55E00", label="DAPO")
+curves.axhline(47, color="black", lw=0.8, ls="--", label="R1-Zero-Qwen-32B (47)")
+curves.plot([10000], [47], "ks", ms=4)
+curves.set(xlabel="update", ylabel="AIME avg@32", title="paper, Figure 1")
+curves.set_xlim(0, 10400)
+_ = curves.legend(fontsize=8, loc="lower right")
+
+# %% [markdown]
+# ### "50 % training steps" in honest units
+#
+# The 50 % is 5,280 *gradient updates* against some 10,000. Sixteen updates share one rollout,
+# and dynamic sampling discards rollouts that no update ever sees. From the paper's batch sizes
+# and the published script, which generates 1,536 prompts at a time to fill 512:
+
+# %% tags=["nbval-check-output"]
+updates, per_rollout = 5280, 16
+rollout_steps = updates // per_rollout
+trained = rollout_steps * 512 * 16
+generated = rollout_steps * 1536 * 16
+print(f"{updates:,} updates = {rollout_steps} rollout steps")
+print(f"completions trained on   {trained / 1e6:.1f} million")
+print(f"completions generated    {generated / 1e6:.1f} million or more (script)")
+
+# %% [markdown]
+# How many completions R1-Zero-Qwen-32B saw in its 10,000 steps the figure does not say, so a
+# comparison in samples cannot be made: "half the steps" says nothing about half the cost. Two
+# more cautions for that slide. The 50 is avg@32 at temperature 1 and top-p 0.7, while
+# DeepSeek's 47 is pass@1 at 0.6 and 0.95. And the last slide puts 50 beside the 72.6 of the
+# *distilled* 32B without a word: from the same base model, distillation is still 22.6 points
+# ahead.
+
+# %% [markdown]
+# ## What can five seeds show?
+#
+# Before the runs: the lab's recorded GRPO and DAPO (two updates a batch, 80 steps) give the
+# spread of a paired difference. With $n$ pairs and Student's $t$, a true difference $\Delta$ is
+# found in four of five cases (power 0.8) when
+# $\Delta\ge(t_{.975,n-1}+t_{.8,n-1})\,s/\sqrt n$, where $s$ is the standard deviation of the
+# differences. That is the approximation of the textbooks; for small $n$ it is a little optimistic.
+
+# %%
+# t_{.975, n-1} and t_{.8, n-1}, from any table of Student's t
+STUDENT = {3: (4.303, 1.061), 5: (2.776, 0.941), 10: (2.262, 0.883), 20: (2.093, 0.861)}
+lab = rl.load_runs(rl.project_folder() / "data" / "runs" / "*_search_search-base_seed*")
+scores = rl.final_scores(lab, SAMPLED, last=2)
+wide = scores.pivot(index="seed", columns="algorithm", values=SAMPLED)
+pairs = [(a, b) for a in wide for b in wide if a < b and "ppo" not in (a, b)]
+spread = {f"{a} − {b}": (wide[a] - wide[b]).std() for a, b in pairs}
+typical = float(np.median(list(spread.values())))
+print("spread of the paired differences:", {k: round(v, 3) for k, v in spread.items()})
+for n, quantiles in STUDENT.items():
+    needed = sum(quantiles) * typical / n**0.5
+    print(f"{n:2} seeds: a difference of {needed:.3f} is found in four of five cases")
+
+# %% [markdown]
+# ## The ladder in the lab
+#
+# The same order, five seeds a rung, 40 steps of eight updates; the rate was chosen for every
+# rung on other seeds, and all six chose the same. Dots are seeds, bars Student's 95 %
+# interval of the mean; beside it each rung's paired difference to the rung below.
+#
+#     python experiments/dapo.py ladder --seeds 0-4
+
+# %%
+RUNGS = {
+    "naive": "naive GRPO",
+    "filter": "+ overlong filtering",
+    "filter_higher": "+ clip-higher",
+    "filter_higher_punish": "+ soft overlong punishment",
+    "filter_higher_punish_tokens": "+ token-level loss",
+    "dapo": "+ dynamic sampling (DAPO)",
+}
+
+
+def finals(*arms, key=SAMPLED, last=2):
+    return rl.final_scores(rl.load_arms(DAPO, *arms), key, last=last)
+
+
+scores = finals(*RUNGS)
+levels = rl.score_intervals(scores, SAMPLED, by=["algorithm"]).set_index("algorithm")
+steps = [
+    rl.paired_difference(scores, SAMPLED, arm, below)
+    for below, arm in zip(list(RUNGS), list(RUNGS)[1:], strict=False)
+]
+for name, step in zip(list(RUNGS.values())[1:], steps, strict=True):
+    print(
+        f"{name:28} {step.interval}   {step.first_higher} of {step.interval.n} higher"
+    )
+
+# %% jupyter={"source_hidden": true}
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2))
+for y, arm in enumerate(RUNGS):
+    seeds, row = scores.loc[scores["algorithm"] == arm, SAMPLED], levels.loc[arm]
+    left.plot(seeds, [y] * len(seeds), ".", color="#0072B2", alpha=0.5)
+    left.plot([row["low"], row["high"]], [y, y], color="#0072B2", lw=2)
+    left.plot(row["estimate"], y, "o", color="#0072B2")
+left.set_yticks(range(6), list(RUNGS.values()))
+left.invert_yaxis()
+left.set(xlabel="held-out accuracy (avg@8)", title="ours, five seeds a rung")
+lows, highs, middles = zip(
+    *((s.interval.low, s.interval.high, s.interval.estimate) for s in steps),
+    strict=True,
+)
+right.hlines(range(1, 6), lows, highs, color="#D55E00", lw=2)
+right.plot(middles, range(1, 6), "o", color="#D55E00", label="ours, 95 % interval")
+right.plot(gains[1:] / 100, range(1, 6), "ks", ms=4, label="paper, one run")
+right.axvline(0, color="black", lw=0.8)
+right.set(xlabel="difference to the rung below", ylim=(5.5, -0.5), yticks=[])
+_ = right.legend(fontsize=8, loc="upper right")
+
+# %% [markdown]
+# TODO rungs
+
+# %% [markdown]
+# ### Alone, and left out
+#
+# A ladder has one order. Two other readings of the same switches: each technique alone against
+# naive GRPO, and the whole of DAPO with one technique left out. Where a technique does something
+# it should show in all three.
+#
+#     python experiments/dapo.py switches --seeds 0-4
+
+# %%
+WITHOUT = "filter_higher_punish_tokens"
+TECHNIQUES = {  # rung, alone, left out
+    "overlong filtering": (("filter", "naive"), ("filter", "naive"), "without_filter"),
+    "clip-higher": (("filter_higher", "filter"), ("higher", "naive"), "without_higher"),
+    "soft punishment": (
+        ("filter_higher_punish", "filter_higher"),
+        ("punish", "naive"),
+        "without_punish",
+    ),
+    "token-level loss": (
+        (WITHOUT, "filter_higher_punish"),
+        ("tokens", "naive"),
+        "without_tokens",
+    ),
+    "dynamic sampling": (("dapo", WITHOUT), ("resample", "naive"), WITHOUT),
+}
+
+
+def difference(first, second):
+    return rl.paired_difference(finals(first, second), SAMPLED, first, second).interval
+
+
+# %% jupyter={"source_hidden": true}
+ways = ("as a rung", "alone", "whole, less without it")
+figure, axes = plt.subplots(figsize=(8, 3.4))
+rows = []
+for y, (name, (rung, one, left_out)) in enumerate(TECHNIQUES.items()):
+    found = [difference(*rung), difference(*one), difference("dapo", left_out)]
+    rows.append((name, *map(str, found)))
+    for n, (way, interval) in enumerate(zip(ways, found, strict=True)):
+        color, height = ("#0072B2", "#D55E00", "#009E73")[n], y + 0.2 * (n - 1)
+        axes.hlines(height, interval.low, interval.high, color=color, lw=2)
+        axes.plot(
+            interval.estimate, height, "o", color=color, label=way if y == 0 else None
+        )
+axes.axvline(0, color="black", lw=0.8)
+axes.set_yticks(range(5), list(TECHNIQUES))
+axes.invert_yaxis()
+axes.set(xlabel="difference in held-out accuracy, 95 % interval of five pairs")
+axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+pd.DataFrame(rows, columns=["technique", *ways]).set_index("technique")
+
+# %% [markdown]
+# TODO alone
+
+# %% [markdown]
+# ### At equal updates and at equal samples
+#
+# Dynamic sampling draws more than it trains on. The same arms over updates and over completions
+# generated; the second comparison stops where the arm without resampling has ended.
+
+# %% jupyter={"source_hidden": true}
+STYLES = [("#0072B2", "-"), ("#009E73", "-."), ("#D55E00", "--")]
+figure, panels = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
+for arm, (color, dash) in zip(("naive", WITHOUT, "dapo"), STYLES, strict=True):
+    runs = (
+        rl.load_arms(DAPO, arm).dropna(subset=[SAMPLED]).fillna({"num_completions": 0})
+    )
+    band = rl.metric_bands(runs, SAMPLED)
+    for axes, x in zip(panels, ("updates", "num_completions"), strict=True):
+        where = runs.fillna({x: 0}).groupby("step")[x].mean()
+        axes.plot(where, band["estimate"], dash, color=color, label=RUNGS[arm])
+        axes.fill_between(
+            where, band["low"], band["high"], color=color, alpha=0.15, lw=0
+        )
+panels[0].set(xlabel="updates", ylabel="held-out accuracy")
+panels[1].set(xlabel="completions generated")
+_ = panels[0].legend(fontsize=8)
+
+# %%
+for first, second in (("dapo", WITHOUT), ("dapo", "naive"), ("resample", "naive")):
+    runs = rl.load_arms(DAPO, first, second).fillna({"num_completions": 0.0})
+    equal = rl.at_equal(runs, SAMPLED, "num_completions", [40 * 256])
+    at_samples = rl.final_scores(equal, SAMPLED, last=1)
+    found = rl.paired_difference(at_samples, SAMPLED, first, second)
+    print(f"equal updates  {first} − {second}: {difference(first, second)}")
+    print(f"equal samples  {found}")
+
+# %% [markdown]
+# TODO equal
+
+# %% [markdown]
+# TODO dr
+
+# %% [markdown]
+# ## What came after
+#
+# Most successors change one of two things: how much gradient a *token* keeps when its ratio has
+# left 1, or how much a *group* weighs. Both fit into a figure. First the token: the slope of the
+# objective by $\log\pi$, divided by $\hat A$, from autograd.
+#
+# * **Dual clip** ([Ye et al., 2020](https://arxiv.org/abs/1912.09729)) bounds the loss where
+#   $\hat A<0$ and the ratio has exploded.
+# * **[GSPO](https://arxiv.org/abs/2507.18071)** has PPO's shape, with the ratio of a whole
+#   completion on the axis and bounds a thousand times closer.
+# * **[CISPO](https://arxiv.org/abs/2506.13585)** never stops a token; the ratio, capped, is a
+#   constant weight.
+# * **[SAPO](https://arxiv.org/abs/2511.20347)** puts a sigmoid in the place of the corner.
+# * **[DPPO](https://arxiv.org/abs/2602.04879)** looks at the change of the *probability*. A rare
+#   token has room to rise, a common one has none.
+
+
+# %%
+def weight(loss_of, sign, ratios, p_old=0.05):
+    """Slope of −loss by log π at each ratio, over Â = ±1."""
+    old = torch.full_like(ratios, p_old).log()[:, None]
+    leaf = (old[:, 0] + ratios.log())[:, None].requires_grad_()
+    advantages, ones = torch.full_like(ratios, sign), torch.ones_like(old)
+    loss = loss_of(leaf, old, advantages, ones).sum()
+    return -sign * torch.autograd.grad(loss, leaf)[0][:, 0]
+
+
+def clipped(**keywords):
+    return lambda *tokens: rl.per_token_policy_loss(*tokens, **keywords)
+
+
+def soft(now, old, a, ones):
+    return rl.soft_gate_loss(rl.importance_ratio(now, old, ones), a)
+
+
+def divergence(*tokens):
+    return rl.divergence_mask_loss(*tokens, delta=0.1)
+
+
+# %%
+losses = {
+    "PPO, GRPO": (clipped(epsilon=0.2), "-"),
+    "clip-higher": (clipped(epsilon=0.2, epsilon_high=0.28), "--"),
+    "dual clip, 3": (clipped(epsilon=0.2, delta=3.0), ":"),
+    "CISPO, 5": (clipped(loss_type="cispo", epsilon_high=5.0), "-."),
+    "SAPO": (soft, "-"),
+    "DPPO, p_old .05": (divergence, "--"),
+}
+figure, panels = plt.subplots(1, 2, figsize=(10, 3), sharey=True)
+ratios = torch.linspace(0.01, 4, 800, dtype=torch.float64)
+for panel, sign in zip(panels, (1.0, -1.0), strict=True):
+    for name, (loss_of, dash) in losses.items():
+        panel.plot(ratios, weight(loss_of, sign, ratios), dash, label=name)
+    panel.set(xlabel="ratio of the token", title=f"advantage {sign:+.0f}", ylim=(0, 4))
+panels[0].set_ylabel("weight of the token's gradient")
+_ = panels[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+
+# %% [markdown]
+# Now the group: how hard are its right answers pushed, $\frac1G\sum_i \hat A_i\,\mathbb 1[\text{right}]$,
+# when $k$ of 16 are right? **[MaxRL](https://arxiv.org/abs/2602.02710)** divides by the mean in place of
+# the std. Its expected gradient is that of $\log p$, so a question that is rarely solved weighs most.
+# **GDPO** ([09](09_gdpo.ipynb)) matters when there is a second reward. Here half of the right and half
+# of the wrong answers earn one: normalizing the sum takes strength from the first, normalizing apart
+# does not.
+
+# %%
+rules = {
+    "GRPO": {"scale_rewards": "group"},
+    "Dr. GRPO": {"scale_rewards": "none"},
+    "MaxRL": {"scale_rewards": "mean"},
+}
+right_of = torch.arange(2, 16, 2)
+push = {name: [] for name in [*rules, "GRPO, two rewards", "GDPO, two rewards"]}
+for k in right_of.tolist():
+    right = (torch.arange(16) < k).double()
+    second = (torch.arange(16) % 2).double()
+    for name, keywords in rules.items():
+        a = rl.group_relative_advantages(right, 16, **keywords)
+        push[name].append((a * right).mean())
+    a = rl.group_relative_advantages(right + second, 16)
+    push["GRPO, two rewards"].append((a * right).mean())
+    apart = [rl.group_relative_advantages(r, 16) for r in (right, second)]
+    push["GDPO, two rewards"].append((sum(apart) * right).mean())
+
+# %%
+figure, axes = plt.subplots(figsize=(5.5, 3))
+for (name, values), dash in zip(push.items(), ("-", "--", "-.", ":", "."), strict=True):
+    axes.plot(right_of / 16, values, dash, label=name)
+axes.set(xlabel="share of right answers in the group", ylabel="push of the right ones")
+axes.set_ylim(0, None)
+_ = axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+assert torch.allclose(torch.stack(push["MaxRL"]), 1 - right_of.double() / 16)
+assert torch.allclose(*map(torch.stack, (push["GRPO"], push["GDPO, two rewards"])))
+print("MaxRL's push is the share of wrong answers; GDPO keeps GRPO's of one reward")
+
+# %% [markdown]
+# ### Three of them in the lab
+#
+# GSPO (bounds 0.02 and 0.03 on the ratio of the whole response), CISPO (cap 5) and MaxRL, five
+# seeds each against naive GRPO at the same steps, which here are the same samples. One rate for
+# all: what suits GRPO.
+
+# %% jupyter={"source_hidden": true}
+AFTER = {
+    "gspo": "GSPO",
+    "cispo": "CISPO",
+    "maxrl": "MaxRL",
+    "constant": "Dr. GRPO's divisor",
+}
+figure, axes = plt.subplots(figsize=(7, 2.6))
+for y, (arm, name) in enumerate(AFTER.items()):
+    interval = difference(arm, "naive")
+    axes.hlines(y, interval.low, interval.high, color="#0072B2", lw=2)
+    axes.plot(interval.estimate, y, "o", color="#0072B2")
+    print(f"{name:20} − naive GRPO {interval}")
+axes.axvline(0, color="black", lw=0.8)
+axes.set_yticks(range(len(AFTER)), list(AFTER.values()))
+axes.invert_yaxis()
+_ = axes.set_xlabel("difference in held-out accuracy, 95 % interval of five pairs")
+
+# %% [markdown]
+# TODO five
+
+# %% [markdown]
+# **A sampler that is not the learner.** Fast samplers round: vLLM's kernels, or our own bfloat16
+# copy of the weights. Their tokens come from $\mu$, and the ratio of the learner to itself does not
+# know it. The remedy is one more factor, $\pi_\text{old}/\mu$, cut off above $C$ ("truncated
+# importance sampling") or set to 0 there. We take a sampler that is off by far more than rounding
+# and enumerate one token: how far is the mean gradient from the true one?
+
+# %%
+generator = torch.Generator().manual_seed(0)
+logits = torch.randn(50, generator=generator, dtype=torch.float64) * 2
+prize = torch.rand(50, generator=generator, dtype=torch.float64)
+old_logp, off = logits.log_softmax(0), (logits / 0.7).log_softmax(0)
+
+
+def mean_gradient(sampler, factor):
+    leaf = logits.clone().requires_grad_()
+    value = (sampler.exp() * factor * prize * leaf.log_softmax(0)).sum()
+    return torch.autograd.grad(value, leaf)[0]
+
+
+true = mean_gradient(old_logp, torch.ones(50))
+each = (old_logp[:, None], off[:, None], torch.ones(50, 1))
+print(f"no correction      {(mean_gradient(off, 1.0) - true).norm() / true.norm():.2f}")
+for mode in ("token_truncate", "token_mask"):
+    for cap in (1.5, 3.0, 1e9):
+        factor = rl.sampler_correction(*each, mode=mode, cap=cap)[:, 0]
+        bias = (mean_gradient(off, factor) - true).norm() / true.norm()
+        print(f"{mode:15} C = {cap:<5g} {bias:.2f}")
+
+# %% [markdown]
+# The bias is relative to the length of the true gradient. A large cap removes it and pays with
+# variance; masking throws the tokens away that the sampler under-estimates most.
+
+# %% [markdown]
+# ## Every claim, from the records
+#
+# [`data/claims.csv`](../data/claims.csv) holds one row a claim of the slides: the difference
+# that would show it, its interval, and the verdict that follows from the interval and a margin
+# chosen beforehand (`rlnotes.analysis.claims.verdict`). `python scripts/claims.py` computes it
+# anew. *Reproduced* or *reversed*: the interval leaves 0 out. *Not reproduced*: it holds 0 and is
+# narrow. *Undecided*: it holds 0 and is wide.
+
+# %%
+table = pd.read_csv(rl.project_folder() / "data" / "claims.csv")
+dapo = table[table["slide"].str.contains("KL|Technique|DAPO")]
+print(f"{len(dapo)} claims of the DAPO slides, {len(dapo)} intervals looked at")
+print(dapo["verdict"].value_counts().to_string())
+shown = dapo[["claim", "figure", "value", "low", "high", "seeds", "verdict"]]
+shown.set_index("claim").round(3)
+
+
+# %% [markdown]
+# TODO claims
+
+# %% [markdown]
+# ## Exercises
+#
+# Replace `raise NotImplementedError` and run the cell: `check_exercise` says "right", or gives
+# a hint.
+#
+# **1.** The standard error of avg@k for `n` fixed problems, all of which are solved with chance
+# `p`: how exact is a published number before anybody trains again?
+
+
+# %%
+def sampling_error(p, n, k):
+    raise NotImplementedError
+
+
+check_exercise("ladder-1", sampling_error)
+
+
+# %% [markdown]
+# **2.** How many pairs of seeds does it take, roughly, to find a difference `delta` in four of
+# five cases, when paired differences spread by `s`? Take the normal's 1.96 and 0.84 for Student's
+# quantiles, and the next whole number.
+
+
+# %%
+def pairs_needed(delta, s):
+    raise NotImplementedError
+
+
+check_exercise("ladder-2", pairs_needed)
+
+# %% [markdown]
+# **3. Predict, then run.** Which of the successors would you expect to gain most when a batch is
+# used for 32 updates in place of eight, and why? Write the arm into `experiments/dapo.py` (one
+# line of `SWITCHES`), train two seeds, and look at `clip_ratio/high_mean` first.
+#
+# <details><summary>Solutions</summary>
+#
+# ```python
+# # ladder-1
+# def sampling_error(p, n, k):
+#     return (p * (1 - p) / (n * k)) ** 0.5
+# ```
+#
+# ```python
+# # ladder-2
+# import math
+#
+#
+# def pairs_needed(delta, s):
+#     return math.ceil(((1.96 + 0.84) * s / delta) ** 2)
+# ```
+#
+# The third has no solution here: it is an experiment.
+#
+# </details>
+
+# %% [markdown]
+# ## References
+#
+# * Yu et al., 2025, *DAPO*, [arXiv 2503.14476](https://arxiv.org/abs/2503.14476): Table 1, Figure 1.
+# * verl-recipe, `dapo/`: script and notes on the reproduction (52, 50, 44).
+# * Agarwal et al., 2021, *Deep RL at the Edge of the Statistical Precipice*,
+#   [arXiv 2108.13264](https://arxiv.org/abs/2108.13264): why a ladder needs intervals.
+# * The successors are linked where they are named.
