@@ -418,7 +418,7 @@ for loss_type, w in weights.items():
 
 # %% [markdown]
 # `policy_loss` is the whole chain: ratio, clip, KL, aggregation. With `beta` it adds the distance to
-# the frozen reference policy, token by token ([03](03_grpo.ipynb) takes the estimators apart). The
+# the frozen reference policy, token by token ([04](04_kl_and_biases.ipynb) takes the estimators apart). The
 # call below is what the training loop minimizes.
 
 # %% tags=["nbval-check-output"]

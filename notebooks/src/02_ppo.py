@@ -388,7 +388,7 @@ for axes, name in zip(panels, ("value loss", "slope"), strict=True):
 # where $r$ is the reward of the completion and tokens count from 0.
 #
 # The KL goes through GAE like any reward and no gradient flows through it. GRPO moves it into the loss
-# instead, which is another estimator with another gradient: [03](03_grpo.ipynb).
+# instead, which is another estimator with another gradient: [04](04_kl_and_biases.ipynb).
 
 # %% tags=["nbval-check-output"]
 k1 = rl.kl_k1(group.old_per_token_logps, group.ref_per_token_logps)

@@ -24,7 +24,7 @@
 #
 # **Time:** under a minute on one core. **Papers:** DeepSeek-R1, arXiv 2501.12948 (v1 and v2); Dr. GRPO,
 # 2503.20783; Gandhi et al., 2503.01307; oat-zero's blog post.
-# **Builds on** [03 GRPO](03_grpo.ipynb) and [05 DeepSeek-R1](05_r1_zero.ipynb) (R1-Zero in the lab). **Next:**
+# **Builds on** [03 GRPO](03_grpo.ipynb) and [05 R1-Zero](05_r1_zero.ipynb) (R1-Zero in the lab). **Next:**
 # [08 DAPO](08_dapo.ipynb).
 
 # %% [markdown]
@@ -301,7 +301,7 @@ for step in (20, 80):
 # The length tells the same story: the policy first learns not to give up, later to guess better
 # ([12](12_compare_runs.ipynb) has the tries). The end of the curve is more accurate *and* shorter. (Step 0 has no
 # interval: it is one policy and one sample, the same for all seeds. Its 0.29 is of 512 responses;
-# [05](05_r1_zero.ipynb) finds 0.26 in 1,024 others.)
+# [06](06_r1_pipeline.ipynb) finds 0.26 in 1,024 others.)
 
 # %% [markdown]
 # ### Which word? Which language?
@@ -693,7 +693,7 @@ print("control, waits at step 20:", by_seed["eval/search/waits"].round(2).tolist
 # "More thinking time" is a mean over right and wrong responses, and they differ. Dr. GRPO's paper (Figure 6;
 # Qwen2.5-1.5B, one run) blames part of the growth on the loss: under GRPO's $1/|o_i|$ a long wrong answer is
 # punished less per token. There, wrong answers grow from 960 to about 1,980 tokens under GRPO and stay near 960
-# under Dr. GRPO ([03](03_grpo.ipynb) has the derivation). Ours, five seeds, the same questions for both:
+# under Dr. GRPO ([04](04_kl_and_biases.ipynb) has the derivation). Ours, five seeds, the same questions for both:
 
 # %%
 lengths = ["completions/mean_length_right", "completions/mean_length_wrong"]

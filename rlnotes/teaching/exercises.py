@@ -22,11 +22,13 @@ EXERCISES: dict[str, Callable[[], Hints]] = {
         "map",
         "ppo",
         "grpo",
+        "kl",
         "r1",
         "aha",
         "dapo",
         "ladder",
         "gdpo",
+        "reward",
     )
     for name, hints in vars(import_module(f"rlnotes.teaching.{notebook}_hints")).items()
     if name.startswith(f"{notebook}_")

@@ -1,4 +1,4 @@
-"""Hints for the exercises of notebook 05, DeepSeek-R1."""
+"""Hints for the exercises of notebooks 05 and 06, R1-Zero and R1."""
 
 from rlnotes.rewards.language import share_of_words
 from rlnotes.supervised.curation import Response, is_right, reject
@@ -18,6 +18,18 @@ def r1_1() -> Hints:
 
 
 def r1_2() -> Hints:
+    """(answers, reference) → (pass@1, cons@k) of one question."""
+    for answers, expected, hint in (
+        (["7", "7", "5", "7"], (0.75, 1.0), "three of four are right, and so is most"),
+        (["5", "5", "7"], (1 / 3, 0.0), "the majority is wrong"),
+        ([None, None, "7"], (1 / 3, 1.0), "no answer is no vote, but counts in pass@1"),
+        (["7", "5"], (0.5, 1.0), "of equally frequent answers the first one counts"),
+        ([None, None], (0.0, 0.0), "without any vote nothing is right"),
+    ):
+        yield gives(expected, answers, "7"), hint
+
+
+def r1_3() -> Hints:
     """(accuracies, truncated, English shares, G, per_prompt) → indices of kept rows."""
     right, english = [1.0, 1.0, 0.0, 1.0, 1.0, 1.0], [1.0, 0.9, 1.0, 1.0, 1.0, 1.0]
     cut = [i == 3 for i in range(6)]
@@ -34,18 +46,6 @@ def r1_2() -> Hints:
         kept = reject(rows, is_right, is_english, per_prompt=per_prompt)
         expected = [int(row.completion) for row in kept]
         yield gives(expected, right, cut, english, 3, per_prompt), hint
-
-
-def r1_3() -> Hints:
-    """(answers, reference) → (pass@1, cons@k) of one question."""
-    for answers, expected, hint in (
-        (["7", "7", "5", "7"], (0.75, 1.0), "three of four are right, and so is most"),
-        (["5", "5", "7"], (1 / 3, 0.0), "the majority is wrong"),
-        ([None, None, "7"], (1 / 3, 1.0), "no answer is no vote, but counts in pass@1"),
-        (["7", "5"], (0.5, 1.0), "of equally frequent answers the first one counts"),
-        ([None, None], (0.0, 0.0), "without any vote nothing is right"),
-    ):
-        yield gives(expected, answers, "7"), hint
 
 
 def r1_4() -> Hints:
