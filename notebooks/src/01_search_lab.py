@@ -23,7 +23,7 @@
 # * measure an accuracy with its interval, and say what the interval is about,
 # * say why sampled and greedy decoding give two different accuracies, and which one a page means.
 #
-# **Reading:** about 12 minutes. **Running:** about 15 seconds. **Builds on:** [00 First step](00_first_step.ipynb).
+# **Reading:** about 17 minutes. **Running:** about 15 seconds. **Builds on:** [00 First step](00_first_step.ipynb).
 # **Next:** [02 PPO](02_ppo.ipynb).
 
 # %%

@@ -23,21 +23,23 @@
 # * read a value loss, a whitened advantage and a KL penalty inside the reward,
 # * say what a critic costs and how much it knows after a short run.
 #
-# **Time:** under a minute on one core. **Papers:** PPO (Schulman et al., 2017), arXiv 1707.06347;
-# GAE (Schulman et al., 2015), 1506.02438; InstructGPT (Ouyang et al., 2022), 2203.02155.
-# **Builds on** [00 Map and notation](00_map_and_notation.ipynb): names, mask, ratio, worked group.
+# **Reading:** about 50 minutes. **Running:** under a minute on one core. **Papers:** PPO
+# ([Schulman et al., 2017](https://arxiv.org/abs/1707.06347)); GAE ([Schulman et al., 2015](https://arxiv.org/abs/1506.02438));
+# InstructGPT ([Ouyang et al., 2022](https://arxiv.org/abs/2203.02155)). **Builds on** [00 First step](00_first_step.ipynb).
 # **Next:** [03 GRPO](03_grpo.ipynb).
 
 # %%
 import copy
 
 import torch
+from ipywidgets import interact
 from matplotlib import pyplot as plt
 from pandas import DataFrame
 
 import rlnotes as rl
 from rlnotes import check_exercise, plot_run, plot_surrogate, use_style
 from rlnotes.analysis.figures import NEGATIVE, POSITIVE
+from rlnotes.teaching.drawings import draw_graph
 from rlnotes.teaching.worked_group import worked_group
 
 use_style()
@@ -47,6 +49,49 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=120)
 group = worked_group()
 mask = group.completion_mask
 print(f"torch {torch.__version__.split('+')[0]}")
+
+# %% [markdown]
+# ## The whole algorithm first
+#
+# Orange boxes learn, gray ones are frozen, blue ones are data, green ones are rules. PPO for language models keeps up to four networks in memory: the policy (*actor*), a value
+# model (*critic*), a reward model, and a reference. GRPO replaces the critic by the group, and DeepSeek-R1 the reward model by rules.
+
+# %% tags=["hide-input"]
+boxes, arrows = {}, []
+for name, y in (("PPO", 3.3), ("GRPO", 1.0)):
+    several = "o" if name == "PPO" else "o1 … oG"
+    boxes[f"{name} q"] = (0.9, y, f"{name}:\nquestion q", "data")
+    boxes[f"{name} p"] = (2.5, y, "policy", "learns")
+    boxes[f"{name} o"] = (4.0, y, several, "data")
+    boxes[f"{name} f"] = (5.8, y + 0.6, "reference", "frozen")
+    boxes[f"{name} r"] = (5.8, y, "reward", "frozen" if name == "PPO" else "rule")
+    arrows += [(f"{name} q", f"{name} p", "-", ""), (f"{name} p", f"{name} o", "-", "")]
+    arrows += [(f"{name} o", f"{name} {x}", "-", "") for x in "fr"]
+boxes["v"] = (5.8, 2.7, "value model", "learns")
+boxes["g"] = (7.8, 3.3, "GAE:\nA of each token", "rule")
+boxes["m"] = (7.8, 1.0, "mean, std of the group:\nA of each answer", "rule")
+arrows += [("PPO o", "v", "-", ""), ("v", "g", "-", ""), ("PPO r", "g", "-", "")]
+arrows += [("PPO f", "g", "--", "KL in the reward"), ("GRPO r", "m", "-", "")]
+boxes["l"], boxes["k"] = (9.6, 3.3, "loss", "rule"), (9.6, 1.0, "loss", "rule")
+arrows += [("g", "l", "-", ""), ("m", "k", "-", "")]
+arrows += [("GRPO f", "k", "--", "KL in the loss")]
+_ = draw_graph(boxes, arrows, size=(10.2, 4.2))
+
+# %% [markdown]
+# In words, for one step:
+#
+# 1. **Sample.** The policy answers a batch of questions. Keep the tokens and $\log \pi_\text{old}$ of each.
+# 2. **Score.** The reward is paid at the last token, less a KL penalty at every token if there is one.
+# 3. **Predict.** The critic gives $V(s_t)$ before every token.
+# 4. **Advantages.** GAE turns rewards and values into $\hat A_t$, from the last token to the first. The critic's target is
+#    $R_t = \hat A_t + V(s_t)$. Both are numbers from here on: no gradient flows through them.
+# 5. **Update.** For each of $K$ epochs and each mini-batch: one step on the clipped loss of the policy plus the squared error of the
+#    critic.
+# 6. **Forget** the batch and go to 1 with the new policy.
+#
+# The clip is needed because of step 5: from the second update on, the batch is from an older policy, and [00](00_first_step.ipynb) has shown that
+# the ratio then corrects the gradient and makes it noisy. *Notation on this page:* tokens count from $t = 0$ to $T-1$, as in the GAE paper (other pages count
+# from 1), and $\delta_t$ is the critic's surprise. The config field `delta` is something else, the bound of the dual clip.
 
 # %% [markdown]
 # ## What the slide calls actor and critic
@@ -118,6 +163,12 @@ torch.testing.assert_close(*(torch.autograd.grad(x, logps)[0] for x in (at_one, 
 
 # %%
 figure = plot_surrogate(epsilon=0.2)
+
+# %% [markdown]
+# With a running kernel, move both sides of the clip band. [08 DAPO](08_dapo.ipynb) raises the upper one alone.
+
+# %%
+_ = interact(plot_surrogate, epsilon=(0.05, 0.5, 0.05), epsilon_high=(0.05, 1.0, 0.05))
 
 # %% [markdown]
 # The clip is not a wall. It takes away a token's *own* reason to move further; momentum and the other
@@ -208,23 +259,13 @@ to_come = torch.stack(
 torch.testing.assert_close(gae_backward(r, v, 0.9, lam=1.0), to_come - v)
 
 # %% [markdown]
-# ### A slip in the paper
+# <details><summary>A slip in the paper</summary>
 #
-# Eq 11 prints the last term of the sum as $(\gamma\lambda)^{T-t+1}\,\delta_{T-1}$. But $\delta_{T-1}$ is
-# $T-1-t$ steps ahead of $t$, so that is its exponent: the printed one is two too large. Taken
-# literally, the terminal reward, the only one that language models get, loses a factor
-# $(\gamma\lambda)^2$. With $\lambda = 1$ nobody notices.
-
-# %% tags=["nbval-check-output"]
-delta, T = deltas(rewards, values, gamma=1.0), 3
-for lam in (1.0, 0.95, 0.5):
-    right = sum(lam**k * delta[k] for k in range(T))
-    printed = (
-        sum(lam**k * delta[k] for k in range(T - 1)) + lam ** (T - 0 + 1) * delta[T - 1]
-    )
-    recursion = gae_backward(rewards, values, gamma=1.0, lam=lam)[0]
-    assert torch.isclose(right, recursion)
-    print(f"λ = {lam:4}: recursion {recursion:.3f}, exponent as printed {printed:.3f}")
+# Eq 11 prints the last term of the sum as $(\gamma\lambda)^{T-t+1}\,\delta_{T-1}$. But $\delta_{T-1}$ is $T-1-t$ steps ahead of $t$, so that is its
+# exponent: the printed one is too large by two. With $\lambda = 1$ nobody notices. The assertion above, sum against recursion, would fail with the
+# printed one.
+#
+# </details>
 
 # %% [markdown]
 # ### What λ does to the weights
@@ -275,41 +316,36 @@ gae = {
     for lam in (0.0, 0.95, 1.0)
 }
 
-# %%
-figure, panels = plt.subplots(3, 1, figsize=(8, 5.4))
-for axes, (lam, (advantages, _)) in zip(panels, gae.items(), strict=True):
-    image = torch.where(mask.bool(), advantages, torch.nan)
+
+# %% tags=["hide-input"]
+def draw_blame(lam, axes=None):
+    """The worked group's advantages, token by token."""
+    axes = axes or plt.subplots(figsize=(8, 2))[1]
+    options = {"gamma": 1.0, "lam": lam}
+    found = rl.generalized_advantage_estimation(token_rewards, values, mask, **options)
+    image = torch.where(mask.bool(), found[0], torch.nan)
     axes.imshow(image, cmap="RdBu", vmin=-0.9, vmax=0.9, aspect="auto")
     for i, row in enumerate(group.tokens):
         for t, token in enumerate(row):
-            label = f"{token.strip()}\n{advantages[i, t]:+.2f}"
+            label = f"{token.strip()}\n{found[0][i, t]:+.2f}"
             axes.text(t, i, label, ha="center", va="center", fontsize=7)
-    axes.set(
-        title=f"λ = {lam}",
-        yticks=range(4),
-        yticklabels=["o1", "o2", "o3", "o4"],
-        xticks=[],
-    )
+    axes.set(title=f"λ = {lam:g}", yticks=range(4), xticks=[])
+    axes.set_yticklabels(["o1", "o2", "o3", "o4"])
     axes.grid(False)
+
+
+figure, panels = plt.subplots(3, 1, figsize=(8, 5.4))
+for panel, lam in zip(panels, gae):
+    draw_blame(lam, panel)
+
+# %%
+_ = interact(lambda lam: draw_blame(lam), lam=(0.0, 1.0, 0.05))
 
 # %% [markdown]
 # With $\lambda = 0$ the blame is on the *token* that lowered the value: the "4" of 7*8=54. That is what
 # only a critic can give: GRPO's advantage is one number for the whole row. With $\lambda = 1$ each token
 # gets the final reward minus what was expected before it: the tokens *before* the mistake are blamed
 # as well. All of it stands and falls with the values, which here are ours, and good.
-#
-# ### Padding does not leak
-#
-# Rows are ragged, and a critic says *something* about padding, too. The recursion must not read it. With
-# a value of 0.9 in the padding slot, a loop without a mask (verl's until mid-2025) gives another
-# answer.
-
-# %% tags=["nbval-check-output"]
-r = torch.tensor([[0.0, 0.0, 1.0, 0.0]])
-v = torch.tensor([[0.1, 0.2, 0.3, 0.9]])
-m = torch.tensor([[1, 1, 1, 0]])
-print("masked  ", rl.generalized_advantage_estimation(r, v, m)[0][0, :3])
-print("no mask ", gae_backward(r[0], v[0], 1.0, 0.95)[:3])
 
 # %% [markdown]
 # ### Whitening
@@ -378,6 +414,60 @@ for axes, name in zip(panels, ("value loss", "slope"), strict=True):
     axes.set(xlabel="V (dotted: old, dashed: target)", ylabel=name)
     axes.legend(fontsize=8)
 # %% [markdown]
+# Why the *larger* of the two errors? With the smaller one the clip would work the wrong way round. We count the tokens that keep a gradient, among those whose value moved by more than $c$, apart for
+# values that went toward the target and away from it.
+
+# %% tags=["nbval-check-output"]
+dice = torch.Generator().manual_seed(0)
+old_v, target = torch.rand(2, 4000, generator=dice)
+new_v = (old_v + torch.randn(4000, generator=dice) * 0.5).requires_grad_()
+near = old_v + (new_v - old_v).clamp(-0.2, 0.2)
+far = (new_v - old_v).abs() > 0.2
+toward = (new_v - old_v) * (target - old_v) > 0
+passed = far & toward & ((new_v - old_v).abs() < (target - old_v).abs())
+for name, larger in (("max", torch.maximum), ("min", torch.minimum)):
+    errors = larger((new_v - target) ** 2, (near - target) ** 2).sum()
+    kept = torch.autograd.grad(errors, new_v, retain_graph=True)[0] != 0
+    print(
+        f"{name}: a gradient is left for {kept[passed].float().mean():.0%} of those",
+        end=" ",
+    )
+    print(
+        f"on their way, {kept[far & ~toward].float().mean():.0%} of those that went away"
+    )
+
+# %% [markdown]
+# With max, a value that went the wrong way is pulled back, and one that has moved enough in the right direction rests. With min it is the other way round: the value that went wrong stays wrong.
+#
+# **What does the regression converge to?** The squared error has its minimum at the *mean* return. We check it on three states whose true values are known, 0.2, 0.5 and 0.9, with returns of 0 and 1. The absolute
+# error, for comparison, has its minimum at the median, which is 0 or 1.
+
+# %% tags=["nbval-check-output"]
+chances = torch.tensor([0.2, 0.5, 0.9])
+returns_drawn = (torch.rand(2001, 3, generator=dice) < chances).float()
+for name, power in (("squared", 2), ("absolute", 1)):
+    learned = torch.full((3,), 0.45, requires_grad=True)
+    for step in range(400):
+        error = ((learned - returns_drawn).abs() ** power).mean(0).sum()
+        (gradient,) = torch.autograd.grad(error, learned)
+        learned = (learned - 0.3 / (1 + step / 20) * gradient).detach().requires_grad_()
+    print(
+        f"{name:8} error: V = {learned.detach()}, mean return {returns_drawn.mean(0)}"
+    )
+
+# %% [markdown]
+# **The sign of the entropy bonus.** $c_2 S$ is *added* to what is maximized, so its negative is in the loss. One gradient step with either sign shows which is which:
+
+# %% tags=["nbval-check-output"]
+logits = torch.tensor([2.0, 0.5, 0.0])
+for sign, name in ((-1.0, "loss - c S"), (1.0, "loss + c S")):
+    leaf = logits.clone().requires_grad_()
+    entropy = -(leaf.softmax(0) * leaf.log_softmax(0)).sum()
+    (gradient,) = torch.autograd.grad(sign * entropy, leaf)
+    after = torch.distributions.Categorical(logits=leaf - 0.5 * gradient).entropy()
+    print(f"{name}: entropy {entropy:.3f} → {after:.3f}")
+
+# %% [markdown]
 # ## REWARDS: KL inside the reward
 #
 # RLHF keeps the policy near a frozen reference by *paying* for it (InstructGPT Eq 2), token by token,
@@ -415,7 +505,7 @@ print("sum of its token rewards  ", paid.sum(1))
 # %% [markdown]
 # ## UPDATE: PPO on the tiny policy
 #
-# The tiny policy of [00](00_map_and_notation.ipynb), pretrained on noisy sums. The critic starts as a copy
+# The tiny policy of [00](00_first_step.ipynb), pretrained on noisy sums. The critic starts as a copy
 # of its body with a head of zeros, so $V = 0$ everywhere. Each step samples 128 completions, which serve
 # two epochs of two mini-batches: four updates of actor and critic. One seed: an illustration.
 
@@ -811,7 +901,7 @@ for name, kind in (("ε = 0.2", clipped), ("ε → ∞", free)):
 # %% [markdown]
 # ## What changed
 #
-# PPO as a difference from the config of [00](00_map_and_notation.ipynb), which was GRPO's. Fields on which
+# PPO as a difference from the config of [00](00_first_step.ipynb), which was GRPO's. Fields on which
 # they agree are left out.
 
 # %% tags=["nbval-check-output"]
@@ -819,6 +909,9 @@ names = ("grpo", "ppo")
 fields = DataFrame({name: rl.make_config(algorithm=name).to_dict() for name in names})
 fields = fields.drop("algorithm").astype(str)
 print(fields[fields.nunique(axis=1) > 1].to_string())
+
+# %% [markdown]
+# `bnpo` is the mean over all tokens of the mini-batch, as PPO's codebases take it. For one process and one mini-batch it is the weight of `dapo`: one over the number of tokens.
 
 # %% [markdown]
 # ## Exercises

@@ -27,7 +27,7 @@
 # * read the per-token objective term by term,
 # * explain a loss of 0 with a gradient that is not 0, and say when the clip binds.
 #
-# **Reading:** about 25 minutes. **Running:** about 15 seconds. **Papers:** [DeepSeekMath](https://arxiv.org/abs/2402.03300) (GRPO),
+# **Reading:** about 28 minutes. **Running:** about 15 seconds. **Papers:** [DeepSeekMath](https://arxiv.org/abs/2402.03300) (GRPO),
 # [DeepSeek-R1](https://arxiv.org/abs/2501.12948). **Builds on:** [00 First step](00_first_step.ipynb) and [02 PPO](02_ppo.ipynb)
 # (ratio and clip). **Next:** [04 KL and biases](04_kl_and_biases.ipynb).
 

@@ -24,7 +24,7 @@
 # * read a logged `kl`: over what it is averaged, why one token can make most of it, and how it can be negative,
 # * turn GRPO into Dr. GRPO by changing two fields, and test what that removes.
 #
-# **Reading:** about 25 minutes. **Running:** about 30 seconds. **Papers:** [Schulman, 2020](http://joschu.net/blog/kl-approx.html);
+# **Reading:** about 27 minutes. **Running:** about 30 seconds. **Papers:** [Schulman, 2020](http://joschu.net/blog/kl-approx.html);
 # [Dr. GRPO](https://arxiv.org/abs/2503.20783); [DeepSeekMath](https://arxiv.org/abs/2402.03300). **Builds on:** [03 GRPO](03_grpo.ipynb).
 # **Next:** [05 R1-Zero](05_r1_zero.ipynb).
 

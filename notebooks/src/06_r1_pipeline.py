@@ -25,7 +25,7 @@
 # * read all of R1's stages with intervals over seeds,
 # * weigh distillation against RL on one axis of compute, with an honest control.
 #
-# **Reading:** about 35 minutes. **Running:** about 30 seconds. **Paper:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948); *v1* is the text of January 2025, *v2* that of
+# **Reading:** about 32 minutes. **Running:** about 30 seconds. **Paper:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948); *v1* is the text of January 2025, *v2* that of
 # January 2026. **Builds on:** [05 R1-Zero](05_r1_zero.ipynb). **Next:** [07 The aha moment](07_aha_moment.ipynb).
 
 # %% tags=["parameters"]

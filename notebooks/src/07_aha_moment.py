@@ -22,8 +22,8 @@
 # * tell a check that works from a `wait` that leads nowhere, exactly in the search lab and badly in prose,
 # * say what a jump in a training curve proves when a setting was changed at the same step.
 #
-# **Time:** under a minute on one core. **Papers:** DeepSeek-R1, arXiv 2501.12948 (v1 and v2); Dr. GRPO,
-# 2503.20783; Gandhi et al., 2503.01307; oat-zero's blog post.
+# **Reading:** about 55 minutes. **Running:** half a minute. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v1 and v2); [Dr. GRPO](https://arxiv.org/abs/2503.20783);
+# [Gandhi et al.](https://arxiv.org/abs/2503.01307); oat-zero's blog post.
 # **Builds on** [03 GRPO](03_grpo.ipynb) and [05 R1-Zero](05_r1_zero.ipynb) (R1-Zero in the lab). **Next:**
 # [08 DAPO](08_dapo.ipynb).
 
@@ -40,6 +40,7 @@ from collections import Counter
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from ipywidgets import Textarea, interact
 
 import rlnotes as rl
 from rlnotes.analysis.figures import ALGORITHM_COLORS
@@ -106,6 +107,30 @@ print("behavior in wording:", [b for b, seen in rl.text_behaviors(aha).items() i
 #
 # Nothing here is against the paper, which shows the passage as a charming one. It is against reading one layer
 # as another. The rest of this notebook measures each by itself.
+
+# %% [markdown]
+# With a running kernel you can read a text of your own in three layers. The first two are counted; the third asks whether the answer behind the last reflecting word is another than the one before it.
+
+
+# %%
+def three_layers(text):
+    counts = dict(rl.load_words("r1").count(text))
+    seen = [name for name, found in rl.text_behaviors(text).items() if found]
+    parts = re.split(r"(?i)\bwait\b", text)
+    numbers = [re.findall(r"\d+", part)[-1:] for part in (parts[0], parts[-1])]
+    print("words:   ", counts or "none")
+    print("behavior:", ", ".join(seen) or "none that the patterns know")
+    if len(parts) == 1 or [] in numbers:
+        print("benefit:  there are no two answers to compare")
+    else:
+        changed = "another answer" if numbers[0] != numbers[1] else "the same answer"
+        print(f"benefit:  {numbers[0][0]} before, {numbers[1][0]} after: {changed}")
+
+
+three_layers("7 * 8 = 54. Wait, that is wrong: 7 * 8 = 56.")
+
+# %%
+_ = interact(three_layers, text=Textarea("Wait. Wait. Wait. 7 * 8 = 54."))
 
 # %% [markdown]
 # ## Layer 1, words: ten lines

@@ -26,67 +26,90 @@
 # * compare algorithms with intervals over seeds, at equal steps and at equal samples,
 # * say what a critic costs.
 #
-# **Time:** half a minute. **Builds on** [03 GRPO](03_grpo.ipynb), [08 DAPO](08_dapo.ipynb). **Next:** your own run,
-# with [11 Train](11_train.ipynb).
+# **Reading:** about 28 minutes. **Running:** half a minute. **Builds on:** [01 The search lab](01_search_lab.ipynb), [03 GRPO](03_grpo.ipynb), [08 DAPO](08_dapo.ipynb).
+# **Next:** [13 Open questions](13_open_questions.ipynb).
 
 # %%
 import json
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
 
 from rlnotes.analysis import figures, statistics
+from rlnotes.analysis.intervals import mean_interval
 from rlnotes.machine.provenance import data_folder
 from rlnotes.policies.policy import Critic, load_policy
 from rlnotes.records.reading import load_run, load_runs
 from rlnotes.records.run_folders import find_runs
 from rlnotes.rollouts.rollouts import generate_rollouts
 from rlnotes.tasks.loading import load_task
-from rlnotes.tasks.search_language import legal_tries
 from rlnotes.tasks.search_traces import analyze, trace_rates
+from rlnotes.teaching.drawings import draw_graph
+from rlnotes.teaching.exercises import check_exercise
 
 torch.set_num_threads(1)  # the policy is tiny
 figures.use_style()
 data = data_folder()
 
 # %% [markdown]
-# ## The question
+# ## What a run leaves
 #
-# *Make 20 from 5, 6 and 9*: the numbers stay in order, operators apply from left to right, every value on the
-# way lies in 0…99. Three numbers leave nine choices of two operators, fewer of them legal. That is small
-# enough for a policy of 0.3 million weights, and large enough that a first guess is rarely right.
+# Every run writes a folder. The boxes are its files, and the arrows say what this page reads from them.
+
+# %% tags=["hide-input"]
+boxes = {
+    "run": (1.2, 1.5, "runs/grpo_search_\nsearch-base_seed0/", "rule"),
+    "config": (4.0, 2.6, "config.yaml", "data"),
+    "meta": (4.0, 1.9, "meta.json: machine,\nversions, command", "data"),
+    "metrics": (4.0, 1.1, "metrics.csv:\na row a step", "data"),
+    "samples": (4.0, 0.4, "samples.jsonl", "data"),
+    "policy": (6.3, 0.4, "policy/", "learns"),
+    "load": (6.6, 1.5, "load_runs(…)", "rule"),
+    "figure": (9.0, 2.0, "a mean and a band\nover the seeds", "rule"),
+    "pair": (9.0, 1.0, "differences,\nseed by seed", "rule"),
+}
+arrows = [("run", x, "-", "") for x in ("config", "meta", "metrics", "samples")]
+arrows += [(x, "load", "--", "") for x in ("config", "metrics")]
+arrows += [("load", "figure", "--", ""), ("load", "pair", "--", "")]
+_ = draw_graph(boxes, arrows, size=(10.4, 3))
+
+# %% [markdown]
+# ## How a response is read
+#
+# [01](01_search_lab.ipynb) has the rule of the lab. Everything on this page that is not an accuracy comes from `analyze`, so here is its core in the open: cut the text at `wait` and `answer`, and compare what
+# stands on both sides of each `?`.
+
+
+# %%
+def read(text):
+    """(hit or miss, what followed) of every try of a response."""
+    found = []
+    for part in text.replace("answer", "wait answer").split("wait"):
+        words = part.split()
+        if "?" in words:
+            place = words.index("?")
+            found.append(
+                ["hit" if words[place - 1] == words[place + 1] else "miss", "wait"]
+            )
+        elif words[:1] == ["answer"] and found:
+            found[-1][1] = "answer"
+    return found
+
 
 # %% tags=["nbval-check-output"]
 task = load_task("search")
-question = task.task([5, 6, 9], 20)
-print(question.prompt, "→ answer", question.answer)
-pd.Series(
-    {" ".join(o): value for o, value in legal_tries((5, 6, 9)).items()}, name="result"
-).to_frame().T
-
-# %% [markdown]
-# ## The policy before RL
-#
-# `search-base` was pretrained on demonstrations that guess at random, answer a hit, and after a miss toss a
-# coin between `wait` and giving up. A few responses to held-out questions, each beside its analysis:
-
-# %%
 base = load_policy("search-base")
-rollouts = generate_rollouts(
-    base,
-    task.held_out()[:4],
-    num_generations=1,
-    max_completion_length=128,
-    generator=torch.Generator().manual_seed(1),
-)
+options = {"num_generations": 1, "max_completion_length": 128}
+dice = torch.Generator().manual_seed(1)
+rollouts = generate_rollouts(base, task.held_out()[:64], **options, generator=dice)
 for text, asked in zip(rollouts.texts, rollouts.tasks, strict=True):
-    trace = analyze(text, asked)
-    print(asked.prompt, text)
-    print(
-        f"    tries {trace.tries}, hits {trace.hits}, misses followed by wait "
-        f"{trace.misses_retried}, given up {trace.give_ups}, solved {trace.solved}\n"
-    )
+    trace, pairs = analyze(text, asked), read(text)
+    assert trace.hits == sum(kind == "hit" for kind, _ in pairs)
+    assert trace.give_ups == pairs.count(["miss", "answer"])
+print(rollouts.tasks[0].prompt, rollouts.texts[0], read(rollouts.texts[0]), sep="\n")
+print("held: ten lines and the library count the same hits and give-ups, 64 responses")
 
 # %% [markdown]
 # The arithmetic is right and a hit is always answered. What is missing is patience: half of the misses end
@@ -281,6 +304,53 @@ for name in others:
     print(statistics.paired_difference(finals, "eval/sampled_accuracy", name, "grpo"))
 
 # %% [markdown]
+# ### Student's interval in the open
+#
+# Five differences $d_1, \dots, d_5$, one a seed. Their mean $\bar d$ would come out differently with other seeds, by about $s/\sqrt 5$. With five numbers $s$ itself is uncertain, so the interval is wider than the
+# usual 1.96 standard errors:
+#
+# $$\bar d \pm t_{0.975,\,n-1}\,\frac{s}{\sqrt n}, \qquad t_{0.975,\,4} = 2.776$$
+#
+# The second half of the cell asks how often such an interval holds the true mean when it is known. With 1.96 it would hold it too rarely.
+
+# %% tags=["nbval-check-output"]
+key = "eval/sampled_accuracy"
+by_seed = finals.pivot(index="seed", columns="algorithm", values=key)
+d = (by_seed["dr_grpo"] - by_seed["grpo"]).to_numpy()
+half = 2.776 * d.std(ddof=1) / len(d) ** 0.5
+print("differences", d.round(3), f"mean {d.mean():.2f}")
+print(
+    f"interval [{d.mean() - half:.2f}, {d.mean() + half:.2f}]; library {mean_interval(d)}"
+)
+drawn = np.random.default_rng(0).normal(size=(20_000, 5))
+errors = np.abs(drawn.mean(1)) / (drawn.std(1, ddof=1) / 5**0.5)
+for factor in (1.96, 2.776):
+    print(
+        f"± {factor} standard errors hold the true mean in {(errors < factor).mean():.1%}"
+    )
+
+# %% [markdown]
+# **Predict first (compare-1).** Two algorithms win on the same five seeds by 0.02, 0.02, 0.02, 0.02 and 0.12. The mean difference is 0.04. Does the 95 % interval hold zero?
+
+# %%
+holds_zero = None  # True or False
+
+check_exercise("compare-1", holds_zero)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# ```python
+# # compare-1
+# holds_zero = True
+# ```
+#
+# $s = 0.045$, so the half width is $2.776 \cdot 0.045/\sqrt 5 = 0.056$, and the interval goes from −0.02 to 0.10. Five wins of five do not help: one large difference makes the spread large, and Student's interval
+# knows only mean and spread.
+#
+# </details>
+
+# %% [markdown]
 # ### At equal samples
 #
 # DAPO resamples until every group is partly right, so its steps cost more completions. The same curves over
@@ -403,6 +473,46 @@ for axes, (name, group) in zip(panels, groups, strict=True):
 #   measures neither how well it searches nor how often it is right.
 # * **Bands read as tests.** Overlapping bands do not show that two algorithms are equal, and two bands that
 #   are apart at one step of many are no test. The paired difference of one number, chosen beforehand, is.
+#
+# ## Exercises
+#
+# **compare-2.** Write the interval. From five paired scores of two algorithms, two lists in the same order of seeds, return (mean difference, lower end, upper end). The
+# factor is 2.776.
+
+
+# %%
+def paired_interval(first, second):
+    raise NotImplementedError
+
+
+check_exercise("compare-2", paired_interval)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# ```python
+# # compare-2
+# import numpy as np
+#
+#
+# def paired_interval(first, second):
+#     d = np.asarray(first) - np.asarray(second)
+#     half = 2.776 * d.std(ddof=1) / len(d) ** 0.5
+#     return d.mean(), d.mean() - half, d.mean() + half
+# ```
+#
+# </details>
+#
+# ### Change the comparison, and an open experiment
+#
+# Take the step as the choice it is: compare DAPO with GRPO at step 20 instead of 80 (`runs[runs["step"] == 20]`). Predict the sign first. Then write down how many such comparisons you could have made, and how many of
+# them would exclude zero by luck.
+#
+# | question | your words |
+# | --- | --- |
+# | Which number did you choose before you looked, and why that one? | |
+# | What did the interval say? | |
+# | How many seeds would you need for an interval half as wide? | |
 #
 # ## References
 #
