@@ -50,7 +50,7 @@ check: env  ## format, lint, types, floors, and notebooks equal to their sources
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m rlnotes.teaching.notebook_pairs check
-	$(BIN)/python -m pytest -q tests/project/test_markdown.py
+	$(BIN)/python -m pytest -q tests/project/test_markdown.py tests/project/test_prose_numbers.py
 
 format: env  ## let ruff reformat the code
 	$(BIN)/ruff format .

@@ -35,7 +35,6 @@
 
 # %%
 import itertools
-import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -479,6 +478,8 @@ def draw_weight(w=0.5):
 
 
 draw_weight()
+
+# %%
 _ = interact(draw_weight, w=FloatSlider(0.5, min=0, max=2, step=0.05))
 
 # %% [markdown]
@@ -532,59 +533,6 @@ plt.show()
 # policy that they started from, under either method: the answers became shorter (85.6 % of the 7B's were over 4,000 tokens before, 0.2 % after),
 # at a price. The 1.5B loses as much under GRPO and next to nothing under GDPO (29.8 → 29.4). The table carries no spread; 30 questions with
 # 16 samples each have a standard error of about 2 points, so a difference of 0.4 is not a finding.
-
-# %% [markdown]
-# ## In the search lab: where the effect must appear if it is real
-#
-# In the paper the policy begins long-winded and half right: on its training questions about 0.52 are right and 0.28 within
-# 4,000 of 8,000 tokens. Length is the easy reward, and learned first, at a price in correctness. We rebuild that. The policy that notebook
-# [12](12_compare_runs.ipynb) trained on three numbers (GRPO, seed 0) is asked four: about a third of its answers are right, a third within 64
-# of 128 tokens, and searching is what makes an answer both right and long. Five seeds an arm, 40 steps of 16 questions × 8 answers, the learning
-# rate of `configs/search/gdpo.yaml`; no arm was tuned, and the seeds change questions and samples alone
-# (`python experiments/gdpo.py arms --seeds 0-4`). A run and its twin differ in nothing but the advantage:
-
-# %%
-sys.path.append(str(rlnotes.project_folder() / "experiments"))
-import gdpo as lab
-
-twins = [
-    lab.config_of(lab.ARMS[f"length_{name}"]).to_dict() for name in ("grpo", "gdpo")
-]
-for field, value in twins[0].items():
-    if value != twins[1][field]:
-        print(f"{field}: {value} and {twins[1][field]}")
-
-# %% [markdown]
-# Before any training, one batch of that policy says where each advantage pushes: groups in which nobody is right, some are, or all are. **Predict** for which
-# groups dividing the sum by its std makes the largest difference.
-
-# %%
-from rlnotes.training.batches import group_advantages
-from rlnotes.training.learner import Learner
-from rlnotes.training.loop import build_rewards, collect
-
-arms = {n: lab.ARMS[f"length_{n}"] for n in ("grpo", "grpo_no_std", "gdpo", "mo_grpo")}
-config = lab.config_of(arms["gdpo"], generation_batch_size=512)
-policy = rlnotes.load_policy(str(rlnotes.project_folder() / config.policy))
-task, learner = rlnotes.load_task(config.task), Learner.create(config, policy)
-_, rewards, _ = collect(learner, task, build_rewards(config, task), 1)
-right = rewards[:, 0].view(-1, 8).mean(1).repeat_interleave(8)
-kind = np.where(right == 0, "nobody right", np.where(right == 1, "all", "some right"))
-push = {n: group_advantages(rewards, lab.config_of(arm)) for n, arm in arms.items()}
-table = pd.DataFrame({name: a.abs() for name, a in push.items()}).groupby(kind).mean()
-print(table.assign(share=pd.Series(kind).value_counts(normalize=True)).round(2))
-short_wrong = (rewards == torch.tensor([0.0, 1.0])).all(1)
-pushed = {name: round(float(a[short_wrong].mean()), 2) for name, a in push.items()}
-print("mean advantage of the short and wrong:", pushed)
-
-# %% [markdown]
-# <details><summary>Answer</summary>
-#
-# Nobody right: there only length varies, and a z-score does not know that it is the lesser reward. GRPO pushes these groups more than half as hard as those that
-# have both to teach; GDPO a third as hard, because in the others two z-scores are added up. So a short wrong answer is worth less under GDPO. Without the
-# std GRPO does the same in its own way. From this batch we expect GRPO to become short *faster*, and to pay more for it in accuracy.
-#
-# </details>
 
 # %% [markdown]
 # ## On the search lab: accuracy and brevity, five seeds
@@ -650,10 +598,6 @@ check_exercise("gdpo-2", z_of_the_rare)
 #
 # **gdpo-4.** For the rewards (G, K) of one group, none constant, find the weights (K,) with which
 # GDPO before Eq 6 is exactly GRPO without std. What does that say about GDPO with weights of 1?
-#
-# **gdpo-5.** In the coding experiment of the paper a completion is paid for being short only if it
-# passes *all* tests. Write Eq 8 for a list of conditions: reward $k$ is kept where every column in
-# `on` reaches the threshold.
 
 
 # %%
@@ -665,12 +609,20 @@ def undoing_weights(rewards):
     raise NotImplementedError
 
 
+check_exercise("gdpo-3", my_group)
+check_exercise("gdpo-4", undoing_weights)
+
+# %% [markdown]
+# **gdpo-5.** In the coding experiment of the paper a completion is paid for being short only if it
+# passes *all* tests. Write Eq 8 for a list of conditions: reward $k$ is kept where every column in
+# `on` reaches the threshold.
+
+
+# %%
 def conditioned_on_all(rewards, k, on, threshold):
     raise NotImplementedError
 
 
-check_exercise("gdpo-3", my_group)
-check_exercise("gdpo-4", undoing_weights)
 check_exercise("gdpo-5", conditioned_on_all)
 
 # %% [markdown]
