@@ -56,7 +56,7 @@ print(f"torch {torch.__version__.split('+')[0]}")
 # model is changed so that good answers become more probable. Every algorithm of this course goes round the
 # loop below.
 
-# %%
+# %% tags=["hide-input"]
 steps = ["question", "rollouts", "rewards", "advantages", "loss", "update"]
 says = ["3+4=", "the model answers\n8 times", "which answers\nare right?"]
 says += ["better than the\nothers?", "one number\nfor autograd", "optimizer.step()"]
@@ -154,7 +154,7 @@ check_exercise("step-1", gradient_of_logits)
 # We follow the exact gradient. The figure shows the answer to the question above: the common good arm grows
 # first, and the rare best arm takes over much later.
 
-# %%
+# %% tags=["hide-input"]
 logits, path = theta.detach().clone(), []
 for _ in range(300):
     now = logits.softmax(0)
@@ -251,7 +251,7 @@ print(
 # These are no simulations: with three arms mean and variance are exact. In the figure, each dot is an estimate from
 # 20 samples. The two clouds have the same center, and the one with the baseline is narrower.
 
-# %%
+# %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 2, figsize=(8, 3), sharex=True, sharey=True)
 for panel, (name, b) in zip(panels, (("b = 0", 0.0), ("b = J", J.detach()))):
     drawn = torch.multinomial(start, 400 * 20, replacement=True, generator=dice)
@@ -353,7 +353,7 @@ print("held: without the ratio arm 2 wins, with it arm 1, the best")
 # The model's output for a prompt is one logit for each token. The softmax of the last position is the policy: the
 # probabilities of the first token of the answer.
 
-# %%
+# %% tags=["hide-input"]
 task, policy = load_task("scratch-addition"), load_policy("tiny")
 model, tokenizer = policy.model, policy.tokenizer
 untrained = copy.deepcopy(model)  # kept for the comparisons below
@@ -500,7 +500,7 @@ check_exercise("step-4", advantage)
 # Look at one wrong among seven right, and at a group in which all are right. The second has no bars, and teaches nothing.
 
 
-# %%
+# %% tags=["hide-input"]
 def advantages_of(rewards):
     groups = rewards.view(-1, GROUP)
     std = groups.std(1, keepdim=True)
@@ -662,7 +662,7 @@ HTML(f"<table><tr>{titles}</tr>{rows}{foot}</table>")
 # `rlnotes.train` with the same seed, from the same weights (`policy` itself, which nothing above has changed). It takes faster ways to the same numbers: it keeps a cache while it samples, packs
 # rows, and computes the gradient of the last layer in pieces.
 
-# %%
+# %% tags=["hide-input"]
 size = {"generation_batch_size": 16 * GROUP, "num_generations": GROUP}
 size |= {"max_steps": 40, "max_completion_length": WIDTH}
 names = {"algorithm": "grpo", "policy": "tiny", "task": "scratch-addition"}
@@ -701,7 +701,7 @@ print(f"held: final weights within {weights:.0e}")
 #   nothing. Look at the reward, and at the norm of the gradient.
 # * **Logits and ids are shifted by one.** The code runs, and the model learns nothing or garbage. Compare the log-probs with those of
 #   the sampler, as the assertion above does indirectly.
-# * **The end token is not in the mask.** Then the model never learns when to stop. [00 Map](00_map_and_notation.ipynb) shows it.
+# * **The end token is not in the mask.** Then the model never learns when to stop. [03](03_grpo.ipynb) shows it.
 # * **Every group is all right or all wrong.** Then all advantages are zero, and the step is wasted. [08](08_dapo.ipynb) is about it.
 #
 # ## Change the run

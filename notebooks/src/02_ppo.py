@@ -63,7 +63,7 @@ for name, y in (("PPO", 3.3), ("GRPO", 1.0)):
     boxes[f"{name} q"] = (0.9, y, f"{name}:\nquestion q", "data")
     boxes[f"{name} p"] = (2.5, y, "policy", "learns")
     boxes[f"{name} o"] = (4.0, y, several, "data")
-    boxes[f"{name} f"] = (5.8, y + 0.6, "reference", "frozen")
+    boxes[f"{name} f"] = (5.8, y + (0.6 if y > 2 else 0.9), "reference", "frozen")
     boxes[f"{name} r"] = (5.8, y, "reward", "frozen" if name == "PPO" else "rule")
     arrows += [(f"{name} q", f"{name} p", "-", ""), (f"{name} p", f"{name} o", "-", "")]
     arrows += [(f"{name} o", f"{name} {x}", "-", "") for x in "fr"]
@@ -275,7 +275,7 @@ torch.testing.assert_close(gae_backward(r, v, 0.9, lam=1.0), to_come - v)
 # reward arrives at the last token and is worth $\lambda^{T-1-t}$ at token $t$. $\lambda = 0.95$ looks
 # close to 1 and forgets a chain of thought of a few hundred tokens.
 
-# %%
+# %% tags=["hide-input"]
 steps = torch.arange(0, 401)
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.8))
 for lam in (0.0, 0.5, 0.9, 0.95, 0.99, 1.0):
@@ -397,7 +397,7 @@ torch.testing.assert_close(wide, plain)  # c → ∞
 # the slope vanishes as soon as $V$ has moved by $c$: enough for this batch. Away from the target nothing
 # is clipped. It is the policy's clip again, with "towards $R_t$" for "along $\hat A$".
 
-# %%
+# %% tags=["hide-input"]
 v = torch.linspace(0, 1.2, 601, requires_grad=True)
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.6))
 for c, color in ((None, "#999999"), (0.2, POSITIVE)):
@@ -624,7 +624,7 @@ for step in range(160):
     torch.nn.utils.clip_grad_norm_(fitted.parameters(), 1.0)
     optimizer.step()
 
-# %%
+# %% tags=["hide-input"]
 cases = {
     "untrained": value_path(rl.Critic(base), base),
     "after 24 steps of PPO": trained,
@@ -691,7 +691,7 @@ common_cells = count >= 100  # else the mean is noise
 share = count[common_cells] / count[common_cells].sum()
 lams = [0.0, 0.5, 0.8, 0.9, 0.95, 1.0]
 
-# %%
+# %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True)
 with torch.no_grad():
     known = {"V = 0": nothing, "fitted critic": predict_values(fitted, many)}
@@ -845,7 +845,7 @@ def train_and_ask(seed, epsilon):
 table = DataFrame([train_and_ask(seed, eps) for seed in range(5) for eps in (0.2, 1e9)])
 before = sample(base, seed=2000)[1].mean().item()
 
-# %%
+# %% tags=["hide-input"]
 clipped, free = (
     table[table["clip"] == kind].set_index("seed") for kind in (True, False)
 )

@@ -207,7 +207,7 @@ for words in (5, 7):
         f" if per token, × {words * growth:.0f} per response"
     )
 
-# %%
+# %% tags=["hide-input"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), width_ratios=[2, 1])
 left.fill_between(
     length["step"], length["raw_lo"], length["raw_hi"], color=BLUE, alpha=0.15, lw=0
@@ -270,7 +270,7 @@ print(f"{len(seeds)} seeds, {total} responses")
 # [0, 1] where the number is a share ([12](12_compare_runs.ipynb)).
 
 
-# %%
+# %% tags=["hide-input"]
 def band(axes, runs, key, label=None, color=BLUE):
     line = rl.metric_bands(runs, key)
     axes.plot(line["step"], line["estimate"], color=color, label=label)
@@ -291,7 +291,7 @@ def at_steps(runs, keys, steps):
     return pd.Series(cells).unstack()[steps].loc[keys]
 
 
-# %%
+# %% tags=["hide-input"]
 responses = pd.concat(
     pd.read_json(path, lines=True).assign(seed=seed) for seed, path in seeds.items()
 )
@@ -413,7 +413,7 @@ def decisions(part):
 texts = responses.groupby(["seed", "step"])[["prompt", "completion"]]
 words = words.merge(texts.apply(decisions).reset_index(), on=["seed", "step"])
 
-# %%
+# %% tags=["hide-input"]
 behavior = ["knows a hit", "behavior/backtracking", "superficial"]
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.6))
 for axes, key in zip(panels, behavior, strict=True):
@@ -546,7 +546,7 @@ rows = ["accuracy, wait False", "accuracy, wait True", "matched difference"]
 rows += ["accuracy_if_cut", "accuracy", "wrong_to_right", "right_to_wrong"]
 print(at_steps(effect, rows, [0, 20, 80]).to_string())
 
-# %%
+# %% tags=["hide-input"]
 figure, (across, matched, within) = plt.subplots(1, 3, figsize=(10, 2.8))
 for key, label, color in zip(
     rows, ("no wait", "with wait"), (GRAY, BLUE), strict=False
@@ -634,7 +634,7 @@ pd.DataFrame(
     {key: map(str, cells) for key, cells in result.items()}, index=options
 ).T.rename_axis(["policy", "first try"])
 
-# %%
+# %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True)
 for axes, name in zip(panels, ("search-base", "search-control"), strict=True):
     for k, (option, color) in enumerate(
@@ -671,7 +671,7 @@ _ = panels[0].legend(title="next word", fontsize=8)
 # Now RL on both: GRPO for 80 steps, accuracy alone, five seeds each. The reward is the same, the words are the
 # same, the bases say `wait` equally often. What differs is whether a base knows a hit when it sees one.
 
-# %%
+# %% tags=["hide-input"]
 pair = rl.load_runs(data / "runs" / "grpo_search_search-*_seed*")
 pair["misses answered"] = 1 - pair["eval/search/misses_retried"]
 pair["knows a hit"] = pair["eval/search/hits_recognized"] - pair["misses answered"]
@@ -731,7 +731,7 @@ for key in lengths:
     smooth[key] = by_run.transform(lambda x: x.rolling(5, min_periods=1).mean())
 smooth = smooth[smooth["step"] % 5 == 0]
 
-# %%
+# %% tags=["hide-input"]
 cases = [(policy, key) for policy in runs["policy"].unique() for key in lengths]
 figure, panels = plt.subplots(1, len(cases), figsize=(3.1 * len(cases), 2.7))
 for axes, (policy, key) in zip(panels, cases, strict=True):
@@ -789,7 +789,7 @@ def arm(name):
 
 arms = {name: arm(name) for name in ("before", "kept", "raised")}
 
-# %%
+# %% tags=["hide-input"]
 keys = ["eval/sampled_accuracy", "eval/mean_length", "eval/search/waits"]
 keys += ["eval/terminated"]
 figure, panels = plt.subplots(1, 4, figsize=(12, 2.7))

@@ -155,7 +155,7 @@ runs.groupby("algorithm").agg(
 # notebook means the same: line, mean over seeds; band, 95 % interval at each step (Student's t over five seeds). A share
 # lies between 0 and 1, so its band is cut there: what is cut off cannot hold the mean, and the 95 % stay.
 
-# %%
+# %% tags=["hide-input"]
 figure = figures.plot_bands(
     runs,
     ["eval/sampled_accuracy", "eval/pass@4", "eval/mean_length", "eval/search/waits"],
@@ -196,7 +196,7 @@ table.round(3)
 # The column *greedy* is the same policy, but it always takes its most probable word. It stays far behind sampling: 0.55 against
 # 0.76 at step 20 and 0.72 against 0.91 at step 80 (GRPO). The panels show when:
 
-# %%
+# %% tags=["hide-input"]
 figure = figures.plot_bands(
     runs, ["eval/sampled_accuracy", "eval/greedy_accuracy"], columns=2
 )
@@ -213,7 +213,7 @@ figure = figures.plot_bands(
 # More search, or better search? `tries` counts guesses per response, `repeated` the share of guesses that the
 # same response had made before, `misses_retried` the share of misses that are followed by `wait`.
 
-# %%
+# %% tags=["hide-input"]
 figure = figures.plot_bands(
     runs,
     [
@@ -238,10 +238,10 @@ figure = figures.plot_bands(
 # %% [markdown]
 # ### Entropy, truncation, dead groups
 #
-# The alarms of [00](00_map_and_notation.ipynb), on the questions of training. A group whose rewards are all
+# The alarms of [docs/metrics.md](../docs/metrics.md), on the questions of training. A group whose rewards are all
 # equal teaches nothing; a response that reaches 128 tokens is cut off.
 
-# %%
+# %% tags=["hide-input"]
 figure = figures.plot_bands(
     runs[runs["step"] > 0],
     ["entropy", "completions/clipped_ratio", "frac_reward_zero_std"],
@@ -270,7 +270,7 @@ print("in tokens of ten thousand")
 #
 # A mean over all responses hides it: a wrong answer is one that searched long, or one that gave up.
 
-# %%
+# %% tags=["hide-input"]
 figure = figures.plot_bands(
     runs[(runs["step"] > 0) & runs["algorithm"].isin(["grpo", "dr_grpo"])],
     ["completions/mean_length_right", "completions/mean_length_wrong"],
@@ -356,7 +356,7 @@ check_exercise("compare-1", holds_zero)
 # DAPO resamples until every group is partly right, so its steps cost more completions. The same curves over
 # completions, up to the budget of the others:
 
-# %%
+# %% tags=["hide-input"]
 evaluated = runs.dropna(subset=["eval/sampled_accuracy"]).copy()
 evaluated["num_completions"] = evaluated["num_completions"].fillna(0.0)  # step 0
 budget = 80 * 256
@@ -444,7 +444,7 @@ speed = timed["ratio"].where(timed["unit"] != "s", 1 / timed["ratio"])
 timed = timed.assign(speed=speed)
 timed[["benchmark", "case", "peer_name", "ours", "peer", "unit", "speed"]].round(2)
 
-# %%
+# %% tags=["hide-input"]
 groups = timed.groupby("benchmark")
 sizes = groups.size().tolist()
 figure, panels = plt.subplots(len(sizes), 1, figsize=(9, 7), height_ratios=sizes)
