@@ -107,9 +107,10 @@ def make_runs(arms: list[str], seeds: list[int]) -> list[SweepRun]:
     runs = []
     for seed in seeds:
         for arm in arms:
-            words = ("python", "experiments/reward_models.py", "--seeds", str(seed))
             own = ":" in PAID[arm][0]
-            words += ("--own", PAID[arm][0]) if own else ("--arms", arm)
+            what = ("--own", PAID[arm][0]) if own else ("--arms", arm)
+            words = ("python", "experiments/reward_models.py", *what)
+            words += ("--seeds", str(seed))
             folder = (open_answers.MODELS if own else FOLDER) / arm / f"seed{seed}"
             runs.append(SweepRun(config_of(arm, seed), folder, words))
     return runs
