@@ -4,17 +4,21 @@
     python experiments/gdpo.py own --rule my_rule.py:rule --seeds 0-4
     python experiments/gdpo.py table                 one row an arm, yours among them
 
-The policy is one that has learned to search three numbers, and is asked four: right in
-a third of its answers, and longer than the limit in two thirds. So one reward is easy
-and far from earned, the other hard, and searching is what makes an answer both right
-and long: where GDPO's paper starts as well. An arm is a setting and a method; the
-methods of a setting differ in their advantages and in nothing else. Learning rate and
-batch are those of `configs/search/gdpo.yaml`, the batch halved; no arm was tuned.
+In the lab the policy has learned to search three numbers and is asked four: right in a
+third of its answers, and longer than the limit in two thirds. So one reward is easy and
+far from earned, the other hard, and searching is what makes an answer both right and
+long: where GDPO's paper starts as well. The toy has three rewards, and in `conflict`
+two of them cannot both be had. An arm is a setting and a method; the methods of a
+setting differ in their advantages and in nothing else, and no arm was tuned: learning
+rate and batch are those of `configs/search/gdpo.yaml`, the batch halved; the toy's come
+from the notebook that first had it.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,9 @@ import pandas as pd
 import rlnotes as rl
 from rlnotes.batch.plan import SweepRun, parse_seeds
 from rlnotes.batch.sweeps import run_sweep
+from rlnotes.policies.policy import Policy
 from rlnotes.records.reading import load_arms
+from rlnotes.records.run_folders import is_run
 from rlnotes.rewards.own import load_reward
 
 FOLDER = Path("data/experiments/gdpo")
@@ -46,6 +52,22 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "reward_weights": [1.0, 1.0, 1.0],
     },
     "short": {"length_limit": 20},  # one try: being right needs more, as a rule
+}
+TOY: dict[str, Any] = {  # sums modulo 10, a run of two seconds: `..<7>` is the answer
+    "policy": "tiny",
+    "task": "scratch-addition",
+    "generation_batch_size": 64,
+    "steps_per_generation": 1,
+    "max_completion_length": 14,
+    "max_steps": 48,
+    "eval_steps": 0,
+    "learning_rate": 2e-3,
+    "reward_funcs": ["accuracy_reward", "length_reward", "bracket_format_reward"],
+    "reward_weights": [1.0, 1.0, 1.0],
+}
+SETTINGS |= {
+    "toy": TOY | {"length_limit": 4},  # `<7>` and the end: all three can be earned
+    "conflict": TOY | {"length_limit": 3},  # brackets take four tokens: one of two
 }
 GRPO = {"algorithm": "grpo", "multi_objective_aggregation": "sum_then_normalize"}
 CONDITION = {"conditioned_reward": "length_reward"}
@@ -78,6 +100,8 @@ ARMS: dict[str, dict[str, Any]] = {
         ("length", list(METHODS)[11:14]),
         ("short", ["saturation", "lagrangian", "where_right"]),
         ("length", ["grpo_half"]),
+        ("toy", [*list(METHODS)[:5], *list(METHODS)[6:11]]),
+        ("conflict", [*list(METHODS)[:5], *list(METHODS)[6:11]]),
     )
     for method in methods
 }
@@ -109,6 +133,19 @@ def plan(options: argparse.Namespace) -> list[SweepRun]:
     return runs
 
 
+def run_toys(runs: Iterable[SweepRun]) -> None:
+    """The toy's runs that are not there, here: a process takes longer to start."""
+    start = None
+    for run in runs:
+        if is_run(run.folder):
+            continue
+        start = start or rl.load_policy(TOY["policy"])
+        policy = Policy(copy.deepcopy(start.model), start.tokenizer, start.name)
+        sys.argv = list(run.command)  # meta.json tells how to repeat the run
+        rl.train(run.config, policy=policy, output=run.folder, progress=False)
+        print(f"recorded run: {run.folder}", flush=True)
+
+
 def recorded(setting: str = "*", folder: Path = FOLDER) -> pd.DataFrame:
     """The runs of every recorded arm of a setting; `algorithm` is the arm's name."""
     folder = rl.project_folder() / folder
@@ -119,35 +156,39 @@ def recorded(setting: str = "*", folder: Path = FOLDER) -> pd.DataFrame:
 def measures(run: pd.DataFrame, last: int = 10) -> dict[str, float]:
     """What is asked of one run, all of it from means over five steps or the last ten.
 
-    `steps` until a reward has made nine tenths of its way up; `dip`: how far accuracy
-    falls below its first five steps; `failed`: whether it ends there; `hypervolume`:
-    the area that the pairs of accuracy and the second reward dominate, from (0, 0).
+    `steps` until a reward has made nine tenths of its way up; `least`: the reward that
+    ends lowest; `dip`: how far accuracy falls below its first five steps; `failed`:
+    whether it ends there; `hypervolume`: what the rewards dominate, all together.
     """
     steps = run[run["step"] > 0].set_index("step")
     paid = steps.filter(regex="^rewards/.*/mean$").dropna(axis=1, how="all")
     paid = paid.rename(columns=lambda key: key.split("/")[1].removesuffix("_reward"))
     smooth = paid.rolling(5).mean().dropna()
-    right, second = smooth["accuracy"], smooth[smooth.columns[-1]]
-    if "length" in smooth:
-        second = smooth["length"]
+    right = smooth["accuracy"]
     row = {name: paid[name].iloc[-last:].mean() for name in paid}
+    row["least"] = min(row.values())
     row["held-out accuracy"] = run["eval/sampled_accuracy"].dropna().iloc[-1]
     row["longest"] = steps["completions/max_length"].iloc[-last:].mean()
     row["dip"] = max(0.0, right.iloc[0] - right.min())
     row["failed"] = float(row["accuracy"] < right.iloc[0])
-    row["hypervolume"] = hypervolume(zip(right, second, strict=True))
+    row["hypervolume"] = hypervolume(smooth.itertuples(index=False))
     for name, reward in smooth.items():
         way = reward.iloc[0] + 0.9 * (reward.max() - reward.iloc[0])
         row[f"steps, {name}"] = float((reward >= way).idxmax())
     return row
 
 
-def hypervolume(points: Iterable[tuple[float, float]]) -> float:
-    """Area of all that some point dominates, for two rewards from 0 on."""
-    area, highest = 0.0, 0.0
-    for x, y in sorted(points, reverse=True):
-        area, highest = area + x * max(0.0, y - highest), max(highest, y)
-    return area
+def hypervolume(points: Iterable[tuple[float, ...]]) -> float:
+    """Volume of all that some point dominates, for rewards from 0 on."""
+    points = sorted(map(tuple, points), key=lambda point: point[-1], reverse=True)
+    if len(points[0]) == 1:
+        return points[0][0]
+    volume, floors = 0.0, [*(point[-1] for point in points[1:]), 0.0]
+    for i, floor in enumerate(floors):  # one slice after the other, from the top
+        if points[i][-1] > floor:
+            below = hypervolume(point[:-1] for point in points[: i + 1])
+            volume += (points[i][-1] - floor) * below
+    return volume
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -189,7 +230,9 @@ def main() -> int:
         for arm in options.arms:
             if arm not in ARMS:
                 parser.error(f"--arms: expected some of {', '.join(ARMS)}, got {arm!r}")
-        failed = run_sweep(plan(options), jobs=options.jobs)
+        runs = plan(options)
+        run_toys(run for run in runs if run.config.policy == TOY["policy"])
+        failed = run_sweep(runs, jobs=options.jobs)
         for name, error in failed.items():
             print(f"{name}: {error}")
         if failed:

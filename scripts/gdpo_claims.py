@@ -10,6 +10,7 @@ METRICS = {  # and how small a difference would not matter
     "right": ("rewards/accuracy_reward/mean", 0.05),
     "short": ("rewards/length_reward/mean", 0.05),
     "format": ("rewards/answer_format_reward/mean", 0.05),
+    "brackets": ("rewards/bracket_format_reward/mean", 0.05),
     "held out": ("eval/sampled_accuracy", 0.05),
     "longest": ("completions/max_length", 2.0),
 }
@@ -43,6 +44,12 @@ with a format: better format | Fig 4 | format | format_gdpo | format_grpo
 in conflict: more often right | (none) | right | short_gdpo | short_grpo
 in conflict: shorter | (none) | short | short_gdpo | short_grpo
 """,
+    (GDPO, WEIGHTS): """
+toy: more often right | Table 5 | right | toy_gdpo | toy_grpo
+toy, conflict: more often right | Table 5 | right | conflict_gdpo | conflict_grpo
+toy, conflict: short | Table 5 | short | conflict_gdpo | conflict_grpo
+toy, conflict: brackets too | Table 5 | brackets | conflict_gdpo | conflict_grpo
+""",
     ("Research questions", WEIGHTS): """
 (1 − s)^γ: more often right | SA-MRPO | right | length_saturation | length_gdpo
 (1 − s)^γ: shorter | SA-MRPO | short | length_saturation | length_gdpo
@@ -57,6 +64,22 @@ where right: shorter | ours | short | length_where_right | length_gdpo
 in conflict, (1 − s)^γ: right | SA-MRPO | right | short_saturation | short_gdpo
 in conflict, multiplier: right | 2602.05863 | right | short_lagrangian | short_gdpo
 in conflict, where right: right | ours | right | short_where_right | short_gdpo
+toy, (1 − s)^γ: right | SA-MRPO | right | toy_saturation | toy_gdpo
+conflict, (1 − s)^γ: right | SA-MRPO | right | conflict_saturation | conflict_gdpo
+conflict, (1 − s)^γ: brackets | SA-MRPO | brackets | conflict_saturation | conflict_gdpo
+toy, variation: right | SAW, 2606.07705 | right | toy_variation | toy_gdpo
+conflict, variation: right | SAW, 2606.07705 | right | conflict_variation | conflict_gdpo
+conflict, variation: brackets | SAW, 2606.07705 | brackets | conflict_variation | conflict_gdpo
+toy, σ in the group: right | DVAO, 2605.25604 | right | toy_sigma | toy_gdpo
+conflict, σ in the group: right | DVAO, 2605.25604 | right | conflict_sigma | conflict_gdpo
+conflict, σ in the group: brackets | DVAO, 2605.25604 | brackets | conflict_sigma | conflict_gdpo
+toy, multiplier: right | 2602.05863 | right | toy_lagrangian | toy_gdpo
+conflict, multiplier: right | 2602.05863 | right | conflict_lagrangian | conflict_gdpo
+conflict, multiplier: brackets | 2602.05863 | brackets | conflict_lagrangian | conflict_gdpo
+toy, where right: right | ours | right | toy_where_right | toy_gdpo
+conflict, where right: right | ours | right | conflict_where_right | conflict_gdpo
+conflict, where right: brackets | ours | brackets | conflict_where_right | conflict_gdpo
+conflict, condition: brackets | Eq 8 | brackets | conflict_gdpo_conditioned | conflict_gdpo
 """,
 }
 

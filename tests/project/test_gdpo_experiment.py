@@ -28,7 +28,7 @@ def differences(lab, one, other):
 
 def test_a_run_and_its_twin_differ_in_nothing_but_the_advantage(lab):
     advantage = {"algorithm", "multi_objective_aggregation"}
-    for setting in ("length", "three", "format", "short"):
+    for setting in ("length", "three", "format", "short", "toy"):
         assert differences(lab, f"{setting}_grpo", f"{setting}_gdpo") == advantage
     twins = "length_grpo_conditioned", "length_gdpo_conditioned"
     assert differences(lab, *twins) == advantage
@@ -37,16 +37,20 @@ def test_a_run_and_its_twin_differ_in_nothing_but_the_advantage(lab):
         "length_gdpo_conditioned": {"conditioned_reward"},
         "length_gdpo_quarter": {"reward_weights"},
         "length_where_right": {"reward_weighting"},
+        "conflict_sigma": {"reward_weighting"},
         "length_lagrangian": {"reward_weighting"},
         "length_grpo_no_std": advantage | {"scale_rewards"},
     }.items():
-        assert differences(lab, arm, "length_gdpo") == fields
+        twin = arm.split("_")[0] + "_gdpo"
+        assert differences(lab, arm, twin) == fields
 
 
 def test_hypervolume_by_hand(lab):
     assert lab.hypervolume([(0.5, 0.5)]) == 0.25
     assert lab.hypervolume([(0.5, 0.5), (0.4, 0.4)]) == 0.25
     assert lab.hypervolume([(1.0, 0.2), (0.5, 0.6)]) == pytest.approx(0.2 + 0.5 * 0.4)
+    corners = [(1.0, 1.0, 0.5), (0.5, 0.5, 1.0)]
+    assert lab.hypervolume(corners) == pytest.approx(0.5 + 0.5 * 0.25)
 
 
 def test_measures_by_hand(lab):
@@ -62,6 +66,7 @@ def test_measures_by_hand(lab):
     found = lab.measures(run.astype(float))
     assert found["accuracy"] == pytest.approx(0.6)
     assert found["held-out accuracy"] == 0.4 and found["longest"] == 100
+    assert found["least"] == found["accuracy"]
     assert found["dip"] == pytest.approx(0.2) and found["failed"] == 0
     # five-step means of length: 0.3 at step 5, 1 from step 14; nine tenths is 0.93
     assert found["steps, length"] == 12
