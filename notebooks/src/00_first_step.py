@@ -347,7 +347,7 @@ print("held: without the ratio arm 2 wins, with it arm 1, the best")
 #
 # $$\log \pi_\theta(o \mid q) = \sum_t \log \pi_\theta(o_t \mid q, o_{<t})$$
 #
-# Our model is a Llama with two layers and 85 thousand parameters. It has learned from bad examples to answer sums modulo
+# Our model is a Llama with two layers, small enough to train in seconds. It has learned from bad examples to answer sums modulo
 # ten: it writes some dots, sometimes brackets, and an often wrong digit. Each character is a token, and `;` ends a completion.
 #
 # The model's output for a prompt is one logit for each token. The softmax of the last position is the policy: the
@@ -492,7 +492,7 @@ check_exercise("step-4", advantage)
 # advantage = (1 - 1 / 8) / torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0]).std().item()
 # ```
 #
-# It is 2.47. The seven wrong answers get −0.35 each: a rare success is a strong signal, and the sum is zero.
+# It is about two and a half. The seven wrong answers get −0.35 each: a rare success is a strong signal, and the sum is zero.
 #
 # </details>
 #

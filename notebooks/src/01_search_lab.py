@@ -51,7 +51,7 @@ print(f"{len(task.held_out())} questions are held out, for evaluation only")
 # ## The rule
 #
 # A question gives three digits and a target. The digits stay in their order, and between them stand two operators out of
-# `+ - *`. The operators apply **from left to right**, so `5 + 6 * 9` is 99 here and not 59. No value on the way may leave
+# `+ - *`. The operators apply **from left to right**, so `5 + 6 * 9` is `99` here and not `59`. No value on the way may leave
 # the numbers from 0 to 99, because each of those is one token. There are nine pairs of operators. For our example, the table
 # shows the ones that stay in range.
 
@@ -217,8 +217,8 @@ check_exercise("search-2", factor)
 # ## Sampled or greedy?
 #
 # So far every word was drawn from the policy's distribution. *Greedy* decoding takes the most probable word each time, so there is
-# one response to each question. We compare the two for the untrained policy and for one that GRPO has trained for 80 steps
-# (`data/runs`, seed 0).
+# one response to each question. We compare the two for the untrained policy and for one that GRPO has trained
+# (`data/runs`, seed 0, step 80).
 
 # %%
 folder = data_folder() / "runs" / "grpo_search_search-base_seed0" / "policy"
@@ -259,8 +259,7 @@ print(f"{len(loops)} of {len(asked_greedy)} greedy responses never answer")
 #
 # ## The keys in the log
 #
-# A run of the lab writes what `analyze` counts beside the accuracy. These keys appear on later pages. The numbers are those of the 1,024
-# responses above.
+# A run of the lab writes what `analyze` counts beside the accuracy. These keys appear on later pages. The numbers are those of the sampled responses above.
 
 # %% tags=["hide-input"]
 rates = task.describe(sampled.texts, asked)
@@ -310,7 +309,7 @@ print(f"cut off: {cool.truncated.float().mean():.0%}")
 # %% [markdown]
 # ## An open experiment
 #
-# How much of the sampled accuracy is luck that a longer search would have anyway? Choose token limits from 16 to 128, and draw accuracy
+# How much of the sampled accuracy is luck that a longer search would have anyway? Choose token limits up to 128, and draw accuracy
 # against the limit for both policies. Write down first where you expect the curves to become flat.
 #
 # | question | your words |

@@ -351,8 +351,7 @@ _ = interact(lambda lam: draw_blame(lam), lam=(0.0, 1.0, 0.05))
 # ### Whitening
 #
 # Practice, not paper: PPO's codebases shift and scale the advantages of a batch to mean 0 and unit variance.
-# The statistics are over *tokens*, so long completions have more say: in the worked group 17 of 27
-# tokens belong to wrong answers.
+# The statistics are over *tokens*, so long completions have more say: in the worked group most tokens belong to wrong answers.
 #
 # $$\hat A \leftarrow \frac{\hat A - \operatorname{mean}}{\sqrt{\operatorname{var} + 10^{-8}}}$$
 
@@ -791,7 +790,7 @@ print("held-out accuracy", rl.paired_difference(finals, keys[0], "ppo", "grpo"))
 lab.groupby("algorithm")[["step_time", "step_time/rollout"]].mean().round(2)
 
 # %% [markdown]
-# Held out, both rise from 0.27 to about 0.9 by step 80, and the interval of the difference holds zero: five
+# Held out, both rise to about 0.9 by step 80, and the interval of the difference holds zero: five
 # seeds **do not show a difference** in what is learned. The price is certain: PPO's step takes nearly twice as long
 # (a critic's forward before the updates, its forward and backward in each of them), with the same sampling.
 #

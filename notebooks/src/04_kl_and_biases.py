@@ -416,7 +416,7 @@ def branch(stop_logit):
 
 
 # %% [markdown]
-# Both branches start with a stopping chance of 0.12. The advantages are +1 for the
+# Both branches start with the same stopping chance, $\sigma(-2)$. The advantages are +1 for the
 # right and −1 for the wrong branch, as at $p=\frac12$. We follow the expected gradient
 # with plain gradient descent under the token weights of GRPO and of Dr. GRPO, and
 # record the mean lengths.
@@ -474,7 +474,7 @@ assert drift.abs().max() < 1e-6  # E[∇ log π] = 0: nothing moves
 # %% [markdown]
 # ### On the search lab: five seeds
 #
-# In [the search lab](01_search_lab.ipynb) a response can be long: it guesses, checks, and says `wait`. GRPO and Dr. GRPO ran for 80 steps of 256 responses, with the
+# In [the search lab](01_search_lab.ipynb) a response can be long: it guesses, checks, and says `wait`. GRPO and Dr. GRPO ran for 80 steps, with the
 # same questions for both (`rlnotes sweep configs/search/grpo.yaml configs/search/dr_grpo.yaml --seeds 0-4`). If the $1/|o_i|$ of GRPO spares long wrong answers, they
 # should be longer under GRPO. Line: mean over seeds; band: 95 % interval.
 
@@ -495,8 +495,7 @@ print(f"mean grad_norm, GRPO over Dr. GRPO: {norms['grpo'] / norms['dr_grpo']:.1
 # %% [markdown]
 # Not what the length bias predicts, again: **wrong answers are not longer under GRPO** by more than the seeds
 # vary (Dr. GRPO's are 3 tokens shorter, interval −9 to +2.5). What does differ is that Dr. GRPO is behind at
-# step 80: no interval excludes zero for the accuracy, but it is lower in all five seeds, and one of them
-# fell from 0.76 to 0.41 between steps 30 and 50 and came back to 0.64. We have not found out why. Its gradient
+# step 80: no interval excludes zero for the accuracy, but it is lower in all five seeds, and one of them fell half way and came back ([12](12_compare_runs.ipynb) prints it). We have not found out why. Its gradient
 # is four times smaller (`grad_norm`, the last line of the output), but AdamW mostly undoes a constant factor. One learning rate for both is
 # no fair contest; a tuned one is an experiment to do.
 

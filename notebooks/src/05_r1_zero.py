@@ -403,7 +403,7 @@ for key in keys:
 # has a number in the paper, so we measure both on the search lab. `search-mixed` is a policy of
 # 0.3 million weights that was pretrained on guess and check in two languages: half of its
 # demonstrations are English, the other half draw each word by a coin, `wait` or 等, `answer` or 答.
-# `zero` is GRPO from there with the accuracy reward alone: 80 steps of 256 responses. Some of its
+# `zero` is GRPO from there with the accuracy reward alone: 80 steps. Some of its
 # right answers:
 
 # %% tags=["nbval-check-output"]

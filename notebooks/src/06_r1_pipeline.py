@@ -221,8 +221,7 @@ for row in (0, 1):
 # %% [markdown]
 # **Where the shapes agree.** Dev1 gives up reasoning for form: a cold start of few examples, from
 # the base, cannot carry what RL had found (the paper: AIME 77.9 → 59.0). Dev2, RL again,
-# brings it back. Dev3, a *new* SFT of the base on Dev2's answers, holds what RL reached, in
-# 2,500 examples: what RL finds, SFT can copy. The last stage moves form (shorter, a trace more English)
+# brings it back. Dev3, a *new* SFT of the base on Dev2's answers, holds what RL reached, in some thousand examples: what RL finds, SFT can copy. The last stage moves form (shorter, a trace more English)
 # and leaves accuracy where it was.
 #
 # **Where they do not.** Our R1 does not reason better than our zero: the trained size was at its
@@ -411,7 +410,7 @@ axes.legend(fontsize=7)
 # %% [markdown]
 # The paper's Table 6 leaves three questions open, and the lab can ask them: what does each side
 # *cost*, does it matter what the student can do before, and is it the **teacher** or the
-# **selection**? We train `search-teacher` (1.7 times the weights) by RL, let it answer, keep
+# **selection**? We train `search-teacher` (a larger policy) by RL, let it answer, keep
 # what is right and readable, and teach two students 256, 1,024 and 4,096 answers: `search-base`,
 # who knows a hit when it sees one, and `search-control`, who does not. The control
 # experiment does the same with the student's *own* answers: same rules, no teacher.
@@ -534,7 +533,7 @@ for student in ("search-base", "search-control"):
 #
 # *It is mostly not the teacher.* The student's own selected answers bring it almost as far. On
 # `search-base` five seeds show no difference; on `search-control` the teacher is ahead by two
-# hundredths, with 4,096 lessons against the 2,250 right ones that the student found by itself. What
+# hundredths, with more lessons than the student found right answers by itself. What
 # looks like distillation here is **selection**: one large round of rejection sampling.
 #
 # **Why not as in the paper?** A tempting answer is: because our students have no gap to close. It fits
@@ -543,8 +542,7 @@ for student in ("search-base", "search-control"):
 # still brings less than RL does, 0.44. So a gap alone does not make distillation win. It may be that right
 # answers show this student too little of how a hit is told from a miss, the fault that its pretraining left;
 # we have not tested that, and two students cannot separate the causes. The paper's case is a 32B model that stays at 47.0 under RL where
-# its teacher, twenty times as large, has 79.8 (v1, Tables 4 and 6). v2 adds a case of the other kind (Table 17): Qwen2-Math-7B
-# under RL alone reaches 22.3 at AIME 2024, where its *instruct* sibling (another model, not the start of
+# its teacher, twenty times as large, has 79.8 (v1, Tables 4 and 6). A case of the other kind stands in v2 of the paper (Table 17), where Qwen2-Math-7B under RL alone reaches 22.3 at AIME 2024, where its *instruct* sibling (another model, not the start of
 # the run) has 7.9.
 #
 # The slides' second conclusion, "Advancing beyond the boundaries of intelligence may still

@@ -67,7 +67,7 @@ BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"
 #
 # > *"wait" depicts the self-correction of model*
 #
-# * **[Erratum 8](../docs/errata.md#erratum-8).** The first figure lost its axes: average length, 0 to 12,000 tokens, over 0 to 8,400 steps.
+# * **[Erratum 8](../docs/errata.md#erratum-8).** The first figure lost its axes: it shows the average length in tokens over the steps.
 #   The example is abridged: neither the mistake nor the final answer is on the slide.
 # * **[Erratum 9](../docs/errata.md#erratum-9).** The third sentence is the slide's own. What the paper (v2, Appendix C.2, Figure 9) reports is
 #   that ten words become five to seven times as frequent, and that `wait` is rare at first and frequent late.
@@ -194,7 +194,7 @@ print(pd.DataFrame({"early": early, "late": late}).round(2).to_string())
 
 # %% [markdown]
 # Six times as many per response, a third as many per token, half as many responses. R1's own figures have just
-# these proportions. Its responses grow from 555 to 9,555 tokens (v1, Figure 3, one run, digitized); its words
+# these proportions. The paper's responses grow from 555 to 9,555 tokens (v1, Figure 3, one run, digitized); its words
 # grow five- to sevenfold (v2, Figure 9(a)), the unit not stated. Both readings, as arithmetic:
 
 # %% tags=["nbval-check-output"]
@@ -238,7 +238,7 @@ right.invert_yaxis()
 #
 # R1-Zero in miniature ([05](05_r1_zero.ipynb)): GRPO for the right answer alone, from `search-mixed`, a
 # base that guesses, checks, says `wait` or 等 (the same word in a second language), and gives up after half of
-# its misses. We kept 512 responses to held-out questions at steps 0, 20, … 80, for five seeds. Step 0
+# its misses. We kept all responses to held-out questions at steps 0, 20, … 80, for five seeds. Step 0
 # is the untrained policy: no statement about training without it. The command line counts the same, the seeds taken together:
 #
 # ```
@@ -325,8 +325,8 @@ for step in (20, 80):
 #
 # The length tells the same story: the policy first learns not to give up, later to guess better
 # ([12](12_compare_runs.ipynb) has the tries). The end of the curve is more accurate *and* shorter. (Step 0 has no
-# interval: it is one policy and one sample, the same for all seeds. Its 0.29 is of 512 responses;
-# [06](06_r1_pipeline.ipynb) finds 0.26 in 1,024 others.)
+# interval: it is one policy and one sample, the same for all seeds. Its 0.29 is of these responses;
+# [06](06_r1_pipeline.ipynb) finds 0.26 in others.)
 
 # %% [markdown]
 # ### Which word? Which language?

@@ -461,7 +461,7 @@ for axes, (name, group) in zip(panels, groups, strict=True):
 # products would allow; a whole GRPO step is 3.1 times as fast as TRL's on SmolLM2 and 2.8 times on the search
 # policy. We had set out for 3.5 and 5: **not reached**. In float32 the fused loss is hardly faster than plain
 # logits (1.1 times: both are bound by the same products) and 1.4 times as fast as Liger; what it saves is
-# memory, a thirteenth of plain logits' and 0.57 of Liger's, gradients included.
+# memory, a thirteenth of plain logits' and little more than half of Liger's, gradients included.
 
 # %% [markdown]
 # ## What usually goes wrong

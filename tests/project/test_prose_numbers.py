@@ -18,16 +18,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PAGES = sorted(x.stem for x in FOLDER.glob("*.ipynb") if "00_map" not in x.stem)
 # how many each page may still have: these lists shrink, a page not named has none
 STILL = {
-    "00_first_step": 2,
-    "01_search_lab": 4,
-    "02_ppo": 1,
-    "04_kl_and_biases": 4,
-    "05_r1_zero": 1,
-    "06_r1_pipeline": 4,
-    "07_aha_moment": 7,
     "08_dapo": 3,
     "09_gdpo": 7,
-    "12_compare_runs": 1,
 }
 TITLED = {"02_ppo": 1, "08_dapo": 1, "12_compare_runs": 1}
 
