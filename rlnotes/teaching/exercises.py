@@ -19,7 +19,6 @@ EXERCISES: dict[str, Callable[[], Hints]] = {
     for notebook in (
         "step",
         "search",
-        "map",
         "ppo",
         "grpo",
         "kl",

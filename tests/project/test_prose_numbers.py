@@ -15,7 +15,7 @@ from rlnotes.analysis.log_keys import LOG_KEYS
 from rlnotes.training.config import DEFAULTS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-PAGES = sorted(x.stem for x in FOLDER.glob("*.ipynb") if "00_map" not in x.stem)
+PAGES = sorted(x.stem for x in FOLDER.glob("*.ipynb"))
 # how many each page may still have: these lists shrink, a page not named has none
 STILL = {
     "08_dapo": 3,
