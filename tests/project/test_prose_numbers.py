@@ -35,7 +35,8 @@ NAMED = re.compile(
     re.I,
 )
 CITES = re.compile(
-    r"arxiv\.org|doi\.org|[Tt]he paper|\bR1\b|DeepSeek|et al\.|deck|slide"
+    r"arxiv\.org|doi\.org|[Tt]he paper|\bR1\b|DeepSeek|et al\.|deck|slide|rratum|"
+    r"\bv[12]\b"
 )
 
 
