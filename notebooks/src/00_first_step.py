@@ -630,7 +630,9 @@ print(
 
 # %% [markdown]
 # What did it learn? Here are answers from before and after to eight sums that reinforcement learning has never seen. (The bad examples of
-# its first training did contain them, so this is no proof of arithmetic.) The numbers are for one seed: an illustration.
+# its first training did contain them, so this is no proof of arithmetic.) The numbers are for one seed: an illustration. These are
+# *sampled* answers. The most probable answer of the untrained model was right already, and after training it is right less often:
+# [the results](../docs/results.md) have all recorded runs of this toy. What it learned is to be sure of what it knew.
 
 
 # %%

@@ -82,6 +82,7 @@ for i in range(4):
     boxes[f"t{i}"] = (7.1, y, f"/ {tokens[i]} tokens", "data")
     arrows += [(f"o{i}", f"r{i}", "-", ""), (f"r{i}", f"a{i}", "-", "")]
     arrows += [(f"a{i}", f"t{i}", "-", ""), (f"t{i}", "loss", "-", "")]
+arrows += [("r3", "mean", "--", ""), ("mean", "a3", "--", "")]
 _ = draw_graph(boxes, arrows, size=(10.4, 2.7))
 
 # %% [markdown]

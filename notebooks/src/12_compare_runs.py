@@ -65,12 +65,13 @@ boxes = {
     "meta": (4.0, 1.9, "meta.json: machine,\nversions, command", "data"),
     "metrics": (4.0, 1.1, "metrics.csv:\na row a step", "data"),
     "samples": (4.0, 0.4, "samples.jsonl", "data"),
-    "policy": (6.3, 0.4, "policy/", "learns"),
+    "policy": (1.2, 0.4, "policy/", "learns"),
     "load": (6.6, 1.5, "load_runs(…)", "rule"),
     "figure": (9.0, 2.0, "a mean and a band\nover the seeds", "rule"),
     "pair": (9.0, 1.0, "differences,\nseed by seed", "rule"),
 }
-arrows = [("run", x, "-", "") for x in ("config", "meta", "metrics", "samples")]
+files = ("config", "meta", "metrics", "samples", "policy")
+arrows = [("run", x, "-", "") for x in files]
 arrows += [(x, "load", "--", "") for x in ("config", "metrics")]
 arrows += [("load", "figure", "--", ""), ("load", "pair", "--", "")]
 _ = draw_graph(boxes, arrows, size=(10.4, 3))
