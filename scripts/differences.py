@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
 from difference_row import Row
+from difference_symptoms import SYMPTOMS
 from differences_in_advantages import ROWS as ADVANTAGE_ROWS
 from differences_in_losses import ROWS as LOSS_ROWS
 from differences_in_training import ROWS as TRAINING_ROWS
@@ -117,11 +118,13 @@ def anchor(row: Row) -> str:
 
 def _summary() -> str:
     """One line per row."""
-    lines = ["| | topic | what differs | not as the paper |", "|---|---|---|---|"]
+    lines = ["| | you may notice | topic | what differs | not as the paper |"]
+    lines.append("|---|---|---|---|---|")
     for row in ROWS:
         others = row.who or ", ".join(differs(row))
         link = f"[{row.title}](#{anchor(row)})"
-        lines.append(f"| B{row.number} | {row.topic} | {link} | {others} |")
+        seen = SYMPTOMS[row.number]
+        lines.append(f"| B{row.number} | {seen} | {row.topic} | {link} | {others} |")
     return "\n".join(lines)
 
 
