@@ -23,7 +23,7 @@
 # * say why several updates on one batch of samples need a ratio,
 # * write one step of GRPO with nothing but PyTorch, and recognize it in `rlnotes.train`.
 #
-# **Reading:** about 35 minutes. **Running:** under 30 seconds on two cores. **Builds on:** PyTorch.
+# **Reading:** about 32 minutes. **Running:** under 30 seconds on two cores. **Builds on:** PyTorch.
 # **Next:** [01 The search lab](01_search_lab.ipynb), the small world of the experiments.
 
 # %%

@@ -23,7 +23,7 @@
 # * read a value loss, a whitened advantage and a KL penalty inside the reward,
 # * say what a critic costs and how much it knows after a short run.
 #
-# **Reading:** about 50 minutes. **Running:** under a minute on one core. **Papers:** PPO
+# **Reading:** about 46 minutes. **Running:** under a minute on one core. **Papers:** PPO
 # ([Schulman et al., 2017](https://arxiv.org/abs/1707.06347)); GAE ([Schulman et al., 2015](https://arxiv.org/abs/1506.02438));
 # InstructGPT ([Ouyang et al., 2022](https://arxiv.org/abs/2203.02155)). **Builds on** [00 First step](00_first_step.ipynb).
 # **Next:** [03 GRPO](03_grpo.ipynb).

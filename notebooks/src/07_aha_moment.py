@@ -22,7 +22,7 @@
 # * tell a check that works from a `wait` that leads nowhere, exactly in the search lab and badly in prose,
 # * say what a jump in a training curve proves when a setting was changed at the same step.
 #
-# **Reading:** about 55 minutes. **Running:** half a minute. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v1 and v2); [Dr. GRPO](https://arxiv.org/abs/2503.20783);
+# **Reading:** about 50 minutes. **Running:** half a minute. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v1 and v2); [Dr. GRPO](https://arxiv.org/abs/2503.20783);
 # [Gandhi et al.](https://arxiv.org/abs/2503.01307); oat-zero's blog post.
 # **Builds on** [03 GRPO](03_grpo.ipynb) and [05 R1-Zero](05_r1_zero.ipynb) (R1-Zero in the lab). **Next:**
 # [08 DAPO](08_dapo.ipynb).

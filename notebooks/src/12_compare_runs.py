@@ -26,7 +26,7 @@
 # * compare algorithms with intervals over seeds, at equal steps and at equal samples,
 # * say what a critic costs.
 #
-# **Reading:** about 28 minutes. **Running:** half a minute. **Builds on:** [01 The search lab](01_search_lab.ipynb), [03 GRPO](03_grpo.ipynb), [08 DAPO](08_dapo.ipynb).
+# **Reading:** about 26 minutes. **Running:** half a minute. **Builds on:** [01 The search lab](01_search_lab.ipynb), [03 GRPO](03_grpo.ipynb), [08 DAPO](08_dapo.ipynb).
 # **Next:** [13 Open questions](13_open_questions.ipynb).
 
 # %%
