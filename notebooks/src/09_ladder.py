@@ -232,6 +232,10 @@ TECHNIQUES = {  # rung, alone, left out
 }
 
 
+def recorded(*arms):
+    return all((DAPO / arm).is_dir() for arm in arms)
+
+
 def difference(first, second):
     return rl.paired_difference(finals(first, second), SAMPLED, first, second).interval
 
@@ -241,9 +245,12 @@ ways = ("as a rung", "alone", "whole, less without it")
 figure, axes = plt.subplots(figsize=(8, 3.4))
 rows = []
 for y, (name, (rung, one, left_out)) in enumerate(TECHNIQUES.items()):
-    found = [difference(*rung), difference(*one), difference("dapo", left_out)]
-    rows.append((name, *map(str, found)))
+    pairs = (rung, one, ("dapo", left_out))
+    found = [difference(*pair) if recorded(*pair) else None for pair in pairs]
+    rows.append((name, *(str(x) if x else "not run yet" for x in found)))
     for n, (way, interval) in enumerate(zip(ways, found, strict=True)):
+        if interval is None:
+            continue
         color, height = ("#0072B2", "#D55E00", "#009E73")[n], y + 0.2 * (n - 1)
         axes.hlines(height, interval.low, interval.high, color=color, lw=2)
         axes.plot(
@@ -408,6 +415,7 @@ AFTER = {
     "maxrl": "MaxRL",
     "constant": "Dr. GRPO's divisor",
 }
+AFTER = {arm: name for arm, name in AFTER.items() if recorded(arm)}
 figure, axes = plt.subplots(figsize=(7, 2.6))
 for y, (arm, name) in enumerate(AFTER.items()):
     interval = difference(arm, "naive")
