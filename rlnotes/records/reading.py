@@ -78,9 +78,10 @@ def load_runs(runs: RunPaths) -> pd.DataFrame:
 def load_arms(folder: str | os.PathLike[str], *arms: str) -> pd.DataFrame:
     """Arms of an experiment, `folder/<arm>/seed<k>`; `algorithm` is the arm's name.
 
+    Of the seeds, those that all the arms have: what is compared is compared in pairs.
     `response_entropy` is the entropy of a whole response in nats, the mean entropy of a
     token times the mean length: a mean over tokens alone rises when cheap tokens go.
-    Raises FileNotFoundError for an arm without runs.
+    Raises FileNotFoundError for an arm without runs, ValueError without a common seed.
     """
     import pandas as pd
 
@@ -88,7 +89,11 @@ def load_arms(folder: str | os.PathLike[str], *arms: str) -> pd.DataFrame:
     for arm in arms:
         runs = load_runs(str(Path(folder) / arm / "seed*"))
         parts.append(runs.assign(algorithm=arm, run=arm + "/" + runs["run"]))
+    common = set.intersection(*(set(part["seed"]) for part in parts))
+    if not common:
+        raise ValueError(f"arms {', '.join(arms)} in {folder} have no seed in common")
     runs = pd.concat(parts, ignore_index=True)
+    runs = runs[runs["seed"].isin(common)].reset_index(drop=True)
     return runs.assign(
         response_entropy=runs["entropy"] * runs["completions/mean_length"]
     )

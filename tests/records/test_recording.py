@@ -279,6 +279,15 @@ def test_arms_of_an_experiment_are_told_apart(tmp_path):
     assert table["response_entropy"].tolist() == [2.0, 2.0, 4.0, 4.0]
     with pytest.raises(FileNotFoundError, match="lower"):
         load_arms(tmp_path, "naive", "lower")
+    for arm, seed in (("naive", 2), ("other", 3)):
+        with RunRecorder(
+            tmp_path / arm / f"seed{seed}", {**CONFIG, "seed": seed}
+        ) as run:
+            run.log(1, {"entropy": 1.0, "completions/mean_length": 1.0})
+    assert set(load_arms(tmp_path, "higher", "naive")["seed"]) == {0, 1}
+    assert set(load_arms(tmp_path, "naive")["seed"]) == {0, 1, 2}
+    with pytest.raises(ValueError, match="other in .* no seed in common"):
+        load_arms(tmp_path, "naive", "other")
 
 
 @pytest.mark.parametrize(
