@@ -33,7 +33,8 @@
 # **Time:** half an hour to read, half a minute to run. **Paper:** DAPO, Yu et al., 2025,
 # [arXiv 2503.14476](https://arxiv.org/abs/2503.14476). **Builds on** [03 GRPO](03_grpo.ipynb)
 # (group advantage, aggregation, clip) and [01 the search lab](01_search_lab.ipynb).
-# **Next:** [09 the ladder](09_ladder.ipynb). In trouble with a run of your own:
+# **Next:** [09 GDPO](09_gdpo.ipynb); [14 the ladder](14_ladder.ipynb) stacks the
+# techniques. In trouble with a run of your own:
 # [symptoms](../docs/symptoms.md).
 
 # %%
@@ -162,8 +163,9 @@ def paper(axes, *figures, ylabel, title):
 
 
 def ours(axes, arms, key, x="step"):
+    table = rl.load_arms(DAPO, *arms).dropna(subset=[key])
     for (arm, label), (color, dash) in zip(arms.items(), STYLES, strict=False):
-        runs = rl.load_arms(DAPO, arm).dropna(subset=[key])
+        runs = table[table["algorithm"] == arm]
         band = rl.metric_bands(runs, key).set_index("step")
         where = (
             runs.fillna({x: 0}).groupby("step")[x].mean() if x != "step" else band.index
@@ -172,7 +174,8 @@ def ours(axes, arms, key, x="step"):
         axes.fill_between(
             where, band["low"], band["high"], color=color, alpha=0.15, lw=0
         )
-    axes.set(xlabel=x, ylabel=WORDS.get(key, key), title="ours, 5 seeds")
+    title = f"ours, {table['seed'].nunique()} seeds"
+    axes.set(xlabel=x, ylabel=WORDS.get(key, key), title=title)
     axes.legend(fontsize=8)
 
 
@@ -216,7 +219,9 @@ WORDS["kl"] = "KL, nats a token"
 report(["kl", SAMPLED, NATS], "kl_measured", "kl")
 
 # %% [markdown]
-# TODO kl
+# What the first line says is the term's only certain effect: without it the policy goes further
+# from where it began. Whether that matters for accuracy is the second line. The paper's reason,
+# long reasoning, has no counterpart in 128 tokens, so no more than this can be said here.
 
 # %% [markdown]
 # ## Technique 1: clip-higher
@@ -320,7 +325,16 @@ shares = ["clip_ratio/high_mean", "clip_ratio/low_mean", "clip_ratio/high_probab
 runs.groupby("algorithm", sort=False)[shares].mean().rename(columns=WORDS)
 
 # %% [markdown]
-# TODO clip
+# The paper has one run an arm: with 0.2 the entropy falls to 0.005 by update 2,300, with 0.28 it
+# stays near 0.4. Ours falls by a quarter and collapses in no arm, and where the lines above leave
+# 0 out, they do so on the *other* side: with more room above, the policy is surer in the end.
+#
+# The third panel says why that is no contradiction. In Figure 3a the tokens that the clip stops
+# are rare ones, below 0.2; the lab's vocabulary has a few dozen words, and the stopped tokens
+# have a probability of a third. A bound on tokens like these brakes the ones that are already
+# likely. Whether clip-higher feeds exploration or haste depends on *which* tokens meet the bound,
+# so look at `clip_ratio/high_probability` before you expect the paper's effect. (A pilot on one
+# seed that no result uses had shown the paper's sign. One seed shows nothing.)
 
 # %% [markdown]
 # ## Technique 2: dynamic sampling
@@ -447,7 +461,9 @@ per_run = per_run.rename(
 per_run.groupby("algorithm", sort=False).mean().round(2)
 
 # %% [markdown]
-# TODO dynamic
+# Both statements have to stand side by side: at equal updates the arm that resamples trains on
+# mixed groups alone, at equal samples it has paid for them. Where it sits in the ladder, after
+# the other four techniques, five seeds decide the first of the two; [14](14_ladder.ipynb) has both.
 #
 # One more thing is filtered: the reward curve. What a trainer logs as `reward` is the mean over
 # the *kept* groups, from which the solved and the hopeless questions have been removed, so it is
@@ -545,7 +561,13 @@ for arm in ("tokens", "prompt", "constant"):
     report([LENGTH, NATS, "entropy", SAMPLED], arm, "naive")
 
 # %% [markdown]
-# TODO tokens
+# In the paper the token mean keeps answers *shorter* than the mean of means does. Here they are
+# longer, in every seed. The mean of means pays a token of a short right answer more than one of a
+# long right answer (Dr. GRPO calls it a bias, [04](04_kl_and_biases.ipynb)); in the lab a short
+# right answer is a search that found the target early, and to prefer it is a good habit. The
+# token mean takes that preference away, more responses run into the limit, and accuracy is lower.
+# In the paper long answers were the good ones. If this is the reason, the other two denominators,
+# which do not know a response's length either, must go the same way.
 
 # %% [markdown]
 # ## Technique 4: overlong reward shaping
@@ -670,7 +692,10 @@ for arm in ("short_filter", "short_punish"):
     report([TRUNCATED, LENGTH, NATS, SAMPLED], arm, "short")
 
 # %% [markdown]
-# TODO overlong
+# The punishment moves what it names. Filtering removes the one signal against running on, since an
+# endless answer then costs nothing; the share truncated is where that shows. Note what the lab
+# lacks: a response that is cut off after four tries had not found the target, so the "reward
+# noise" of the slide, sound reasoning that is called wrong, hardly exists here.
 
 # %% [markdown]
 # ## What to watch: Figure 7
@@ -690,7 +715,10 @@ for (name, key), above, below in zip(names.items(), *rows, strict=True):
     below.get_legend().remove()
 
 # %% [markdown]
-# TODO watch
+# Length and reward rise in both. The entropy is where they part: theirs falls and then climbs
+# slowly, which the authors call good; ours falls to the end, and the probability of a sampled
+# token rises with it. Forty steps of a small search are the first tenth of such a curve, if it is
+# the same curve at all.
 
 # %% [markdown]
 # ## What usually goes wrong
@@ -803,4 +831,5 @@ check_exercise("dapo-3", keep_from_totals)
 #   leaves.
 # * Shao et al., 2024, *DeepSeekMath*, arXiv 2402.03300: GRPO.
 #
-# Next: [09 the ladder](09_ladder.ipynb), where the techniques are stacked.
+# Next: [09 GDPO](09_gdpo.ipynb), where the second reward gets a normalization of its own;
+# [14 the ladder](14_ladder.ipynb) stacks the techniques and looks at what came after.

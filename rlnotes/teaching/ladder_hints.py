@@ -1,4 +1,4 @@
-"""Hints for the exercises of notebook 09, the ladder."""
+"""Hints for the exercises of notebook 14, the ladder."""
 
 import math
 
