@@ -109,6 +109,11 @@ def dapo_claims() -> list[Claim]:
             accuracy(main, f"rung: {claim}", "Table 1", first, second, "The ladder")
             for first, second, claim in LADDER
         ),
+        Claim(
+            *(main, "rung: dynamic sampling helps at equal samples", "Table 1"),
+            *(ACCURACY, "dapo", "filter_higher_punish_tokens", 1, POINTS),
+            *("The ladder", 2, SAMPLES),
+        ),
         *(
             accuracy(
                 *(main, f"DAPO is worse without {name}", "Table 1"),

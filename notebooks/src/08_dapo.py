@@ -144,7 +144,13 @@ def gap(key, first, second):
     return rl.paired_difference(scores, key, first, second)
 
 
+def recorded(*arms):
+    return [arm for arm in arms if (DAPO / arm).is_dir()]
+
+
 def report(keys, first, second):
+    if len(recorded(first, second)) < 2:
+        return print(f"{first} − {second}: not run yet")
     for key in keys:
         print(f"{WORDS.get(key, key):28} {gap(key, first, second)}")
 
@@ -163,6 +169,9 @@ def paper(axes, *figures, ylabel, title):
 
 
 def ours(axes, arms, key, x="step"):
+    arms = {arm: arms[arm] for arm in recorded(*arms)}
+    if not arms:
+        return axes.set_title("not run yet")
     table = rl.load_arms(DAPO, *arms).dropna(subset=[key])
     for (arm, label), (color, dash) in zip(arms.items(), STYLES, strict=False):
         runs = table[table["algorithm"] == arm]
@@ -176,7 +185,7 @@ def ours(axes, arms, key, x="step"):
         )
     title = f"ours, {table['seed'].nunique()} seeds"
     axes.set(xlabel=x, ylabel=WORDS.get(key, key), title=title)
-    axes.legend(fontsize=8)
+    return axes.legend(fontsize=8)
 
 
 # %% [markdown]
@@ -320,7 +329,7 @@ WORDS |= {
 }
 for arm in ("clip_higher", "clip_unbounded"):
     report(["entropy", NATS, SAMPLED, LENGTH], arm, "clip")
-runs = rl.load_arms(DAPO, "naive", "clip", "clip_higher", "clip_unbounded")
+runs = rl.load_arms(DAPO, *recorded("naive", "clip", "clip_higher", "clip_unbounded"))
 shares = ["clip_ratio/high_mean", "clip_ratio/low_mean", "clip_ratio/high_probability"]
 runs.groupby("algorithm", sort=False)[shares].mean().rename(columns=WORDS)
 
@@ -553,8 +562,8 @@ arms = {
 }
 for axes, key in zip(panels, (NATS, LENGTH, SAMPLED), strict=True):
     ours(axes, arms, key)
-for axes in panels[1:]:
-    axes.get_legend().remove()
+    if key != NATS and axes.get_legend():
+        axes.get_legend().remove()
 
 # %%
 for arm in ("tokens", "prompt", "constant"):
