@@ -351,7 +351,7 @@ runs.groupby("algorithm", sort=False)[shares].mean().rename(columns=WORDS)
 # $$0<\big|\{o_i \mid \operatorname{equivalent}(a,o_i)\}\big|<G \qquad\text{(DAPO Eq 11)}$$
 #
 # Groups that are all right or all wrong have advantage 0, so they fill the batch and teach
-# nothing. DAPO samples until 512 groups are mixed. In the open it is one line per group; the
+# nothing. DAPO samples until the batch is full of mixed groups. In the open it is one line per group; the
 # library's `informative_groups` does the same and checks what it is given.
 #
 # A question that the policy answers with chance $p$ gives a mixed group with chance
@@ -435,8 +435,8 @@ except ValueError as error:
 # %% [markdown]
 # ### In the lab: both axes
 #
-# The paper's Figure 6 has updates below. Its curves reach their highest points at updates 2,320
-# and 6,080, a factor of 2.6; what was sampled and discarded is not on that axis. The paper
+# The paper's Figure 6 has updates below, and its curves reach their highest points far apart (the
+# updates are printed below); what was sampled and discarded is not on that axis. The paper
 # answers that generation time is set by the longest completion, so that extra samples may be
 # nearly free on a large cluster. We draw the naive arm with and without dynamic sampling over
 # updates and over completions generated, used or not, and print the
@@ -453,6 +453,13 @@ right.set_xlabel("completions generated")
 right.sharey(middle)
 
 # %%
+peaks = [
+    rl.paper_curve(f"dapo_fig6_{n}").set_index("step")["y"].idxmax() for n in (1, 2)
+]
+print(
+    f"paper: highest at updates {peaks[0]:,.0f} and {peaks[1]:,.0f}, "
+    f"a factor of {peaks[1] / peaks[0]:.1f}"
+)
 report([SAMPLED], "resample", "naive")
 runs = rl.load_arms(DAPO, "resample", "naive").fillna({"num_completions": 0.0})
 equal = rl.at_equal(runs, SAMPLED, "num_completions", [40 * 256])
@@ -833,7 +840,7 @@ check_exercise("dapo-3", keep_from_totals)
 # * Yu et al., 2025, *DAPO: An Open-Source LLM Reinforcement Learning System at Scale*, arXiv
 #   2503.14476 v1: Eq 7 to 13, Algorithm 1, Table 1, Figures 1 to 6 (curves:
 #   `data/papers/SOURCES.md`). One training run per curve, no error bars.
-# * verl-recipe, `dapo/`: script and notes on the reproduction (52, 50, 44).
+# * verl-recipe, `dapo/`: script and notes on the reproduction.
 # * DeepSeek-AI, 2025, *DeepSeek-R1*, arXiv 2501.12948: KL weight, R1-Zero-Qwen-32B, distilled
 #   models.
 # * Liu et al., 2025, *Understanding R1-Zero-Like Training*, arXiv 2503.20783: what a token mean

@@ -588,7 +588,7 @@ check_exercise("ladder-2", pairs_needed)
 # ## References
 #
 # * Yu et al., 2025, *DAPO*, [arXiv 2503.14476](https://arxiv.org/abs/2503.14476): Table 1, Figure 1.
-# * verl-recipe, `dapo/`: script and notes on the reproduction (52, 50, 44).
+# * verl-recipe, `dapo/`: script and notes on the reproduction.
 # * Agarwal et al., 2021, *Deep RL at the Edge of the Statistical Precipice*,
 #   [arXiv 2108.13264](https://arxiv.org/abs/2108.13264): why a ladder needs intervals.
 # * The successors are linked where they are named.

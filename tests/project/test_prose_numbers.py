@@ -18,10 +18,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PAGES = sorted(x.stem for x in FOLDER.glob("*.ipynb"))
 # how many each page may still have: these lists shrink, a page not named has none
 STILL = {
-    "08_dapo": 3,
     "09_gdpo": 7,
 }
-TITLED = {"02_ppo": 1, "08_dapo": 1, "12_compare_runs": 1}
+TITLED = {"02_ppo": 1, "12_compare_runs": 1}
 
 NUMBER = re.compile(r"(?<![\w.,/@-])[−-]?\d[\d,]*(?:\.\d+)?|(?<![\w.])\.\d+")
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
