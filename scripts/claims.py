@@ -192,6 +192,8 @@ def claims_table() -> pd.DataFrame:
             if not all((folder / arm).is_dir() for arm in (claim.first, claim.second)):
                 continue
             runs = load_arms(folder, claim.first, claim.second)
+            rewards = runs.filter(regex="^rewards/.*/mean$")
+            runs = runs.assign(**{"rewards/least": rewards.min(axis=1)})
             rows.append({**judge(claim, runs), "command": command})
     return pd.DataFrame([*rows, *cells_of_the_paper()])
 
