@@ -117,7 +117,7 @@ def make_runs(arms: list[str], seeds: list[int]) -> list[SweepRun]:
 
 
 def measure_models(seeds: list[int]) -> pd.DataFrame:
-    """What each reward model learnt, on the base policy's answers to other questions.
+    """What each reward model that is there learnt, on answers to other questions.
 
     `accuracy`: pairs of one question, unequal in gold, that it orders as gold does;
     `gold`, `length`: correlations of its score with either; both of all answers.
@@ -127,6 +127,8 @@ def measure_models(seeds: list[int]) -> pd.DataFrame:
         answers, golds, lengths = open_answers.rated(seed + 1000)
         first, second = torch.tensor(golds).view(-1, open_answers.SAMPLES)[:, :2].T
         for rater in open_answers.RATERS:
+            if not (open_answers.MODELS / rater / f"seed{seed}_0").is_dir():
+                continue
             scores = open_answers.reward_model(rater, seed, 0).score(answers)
             a, b = scores.view(-1, open_answers.SAMPLES)[:, :2].T
             right = ((a > b) == (first > second))[first != second].float().mean()

@@ -190,13 +190,17 @@ EXPERIMENTS = (
 
 
 def claims_table() -> pd.DataFrame:
-    """One row a claim whose arms are recorded."""
+    """One row a claim whose arms are recorded, with two seeds in common or more."""
     rows = []
     for folder, claims, command in EXPERIMENTS:
         for claim in claims():
-            if not all((folder / arm).is_dir() for arm in (claim.first, claim.second)):
+            arms = (folder / claim.first, folder / claim.second)
+            one, other = ({run.name for run in arm.glob("seed?")} for arm in arms)
+            if len(one & other) < 2:
                 continue
             runs = load_arms(folder, claim.first, claim.second)
+            rewards = runs.filter(regex="^rewards/.*/mean$")
+            runs = runs.assign(**{"rewards/least": rewards.min(axis=1)})
             rows.append({**judge(claim, runs), "command": command})
     return pd.DataFrame([*rows, *cells_of_the_paper()])
 

@@ -10,12 +10,26 @@ METRICS = {  # and how small a difference would not matter
     "right": ("rewards/accuracy_reward/mean", 0.05),
     "short": ("rewards/length_reward/mean", 0.05),
     "format": ("rewards/answer_format_reward/mean", 0.05),
-    "brackets": ("rewards/bracket_format_reward/mean", 0.05),
+    "least": ("rewards/least", 0.05),  # the reward that is earned least, step by step
     "held out": ("eval/sampled_accuracy", 0.05),
     "longest": ("completions/max_length", 2.0),
 }
 FIGURES, GDPO = "GDPO, Figures 9, 10", "GDPO"
 LAB, WEIGHTS = "In the search lab", "Weights"
+RULES = (
+    ("(1 − s)^γ", "SA-MRPO", "saturation"),
+    ("variation", "SAW, 2606.07705", "variation"),
+    ("σ in the group", "DVAO, 2605.25604", "sigma"),
+    ("a multiplier", "2602.05863", "lagrangian"),
+    ("where right", "ours", "where_right"),
+    ("the condition", "Eq 8", "gdpo_conditioned"),
+)
+SETTINGS = {
+    "length": ("right", "short"),
+    "short": ("right", "short"),
+    "toy": ("right", "least"),
+    "conflict": ("right", "least"),
+}
 # claim | the paper's place | metric, - where the first should be lower | the two arms
 CLAIMS = {
     (FIGURES, LAB): """
@@ -47,40 +61,15 @@ in conflict: shorter | (none) | short | short_gdpo | short_grpo
     (GDPO, WEIGHTS): """
 toy: more often right | Table 5 | right | toy_gdpo | toy_grpo
 toy, conflict: more often right | Table 5 | right | conflict_gdpo | conflict_grpo
-toy, conflict: short | Table 5 | short | conflict_gdpo | conflict_grpo
-toy, conflict: brackets too | Table 5 | brackets | conflict_gdpo | conflict_grpo
+toy, conflict: keeps both | Table 5 | least | conflict_gdpo | conflict_grpo
 """,
-    ("Research questions", WEIGHTS): """
-(1 − s)^γ: more often right | SA-MRPO | right | length_saturation | length_gdpo
-(1 − s)^γ: shorter | SA-MRPO | short | length_saturation | length_gdpo
-variation: more often right | SAW, 2606.07705 | right | length_variation | length_gdpo
-variation: shorter | SAW, 2606.07705 | short | length_variation | length_gdpo
-σ in the group: more often right | DVAO, 2605.25604 | right | length_sigma | length_gdpo
-σ in the group: shorter | DVAO, 2605.25604 | short | length_sigma | length_gdpo
-multiplier: more often right | 2602.05863 | right | length_lagrangian | length_gdpo
-multiplier: shorter | 2602.05863 | short | length_lagrangian | length_gdpo
-where right: more often right | ours | right | length_where_right | length_gdpo
-where right: shorter | ours | short | length_where_right | length_gdpo
-in conflict, (1 − s)^γ: right | SA-MRPO | right | short_saturation | short_gdpo
-in conflict, multiplier: right | 2602.05863 | right | short_lagrangian | short_gdpo
-in conflict, where right: right | ours | right | short_where_right | short_gdpo
-toy, (1 − s)^γ: right | SA-MRPO | right | toy_saturation | toy_gdpo
-conflict, (1 − s)^γ: right | SA-MRPO | right | conflict_saturation | conflict_gdpo
-conflict, (1 − s)^γ: brackets | SA-MRPO | brackets | conflict_saturation | conflict_gdpo
-toy, variation: right | SAW, 2606.07705 | right | toy_variation | toy_gdpo
-conflict, variation: right | SAW, 2606.07705 | right | conflict_variation | conflict_gdpo
-conflict, variation: brackets | SAW, 2606.07705 | brackets | conflict_variation | conflict_gdpo
-toy, σ in the group: right | DVAO, 2605.25604 | right | toy_sigma | toy_gdpo
-conflict, σ in the group: right | DVAO, 2605.25604 | right | conflict_sigma | conflict_gdpo
-conflict, σ in the group: brackets | DVAO, 2605.25604 | brackets | conflict_sigma | conflict_gdpo
-toy, multiplier: right | 2602.05863 | right | toy_lagrangian | toy_gdpo
-conflict, multiplier: right | 2602.05863 | right | conflict_lagrangian | conflict_gdpo
-conflict, multiplier: brackets | 2602.05863 | brackets | conflict_lagrangian | conflict_gdpo
-toy, where right: right | ours | right | toy_where_right | toy_gdpo
-conflict, where right: right | ours | right | conflict_where_right | conflict_gdpo
-conflict, where right: brackets | ours | brackets | conflict_where_right | conflict_gdpo
-conflict, condition: brackets | Eq 8 | brackets | conflict_gdpo_conditioned | conflict_gdpo
-""",
+    ("Research questions", WEIGHTS): "\n".join(
+        f"{at}, {name}: {what} | {paper} | {what} | {at}_{rule} | {at}_gdpo"
+        for at, metrics in SETTINGS.items()
+        for name, paper, rule in RULES
+        for what in metrics
+        if at == "conflict" or rule != "gdpo_conditioned"
+    ),
 }
 
 
@@ -114,5 +103,6 @@ def cells_of_the_paper() -> Iterator[dict[str, Any]]:
             "value": round(row["GDPO"] - row["GRPO"], 1),
             "verdict": "undecided",
             "section": "What the paper measured",
+            "seeds": 1,
             "command": "the paper",
         }

@@ -33,6 +33,7 @@
 import inspect
 import sys
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
@@ -99,6 +100,71 @@ scaled = batch * torch.tensor([1.0, 10.0]) - torch.tensor([0.0, 1.0])
 for rule in RULES:
     change = (weights_of(rule, scaled) - weights_of(rule)).abs().max()
     print(f"{rule:10} weights change by {change:.2f}")
+
+# %% [markdown]
+# ### A competition of two seconds a run
+#
+# The smallest setting in which weights matter: sums modulo 10, a tiny policy, and three rewards. The right digit is hard, brackets around it and brevity are easy. `<7>` and
+# the end are four tokens. In **toy** the limit is four, and all three can be earned. In **conflict** it is three: who writes brackets is too long, so of two rewards one can be had, or each half of
+# the time. Five seeds an arm, 48 steps, `python experiments/gdpo.py arms --seeds 0-4`; no arm was tuned, and the arms of a setting differ in their weights alone.
+#
+# **Predict** what plain GDPO does with two rewards that exclude each other, and which rule keeps both.
+
+# %%
+runs = lab.recorded("conflict_*")
+KEYS = [f"rewards/{k}_reward/mean" for k in ("length", "bracket_format", "accuracy")]
+ends = runs[runs["step"] > 38].groupby(["algorithm", "seed"])[KEYS].mean()[KEYS[1]]
+order = ends.groupby("algorithm").std().sort_values().index
+figure, panels = plt.subplots(1, 2, figsize=(11, 3.6))
+for place, arm in enumerate(order):
+    panels[0].plot(ends[arm], [place] * len(ends[arm]), "o", color="#0072B2", alpha=0.6)
+panels[0].set_yticks(range(len(order)), order.str.removeprefix("conflict_"))
+panels[0].set(xlabel="brackets, last ten steps, a dot a run", xlim=(-0.05, 1.05))
+for arm, color in (("conflict_gdpo", "#D55E00"), ("conflict_saturation", "#009E73")):
+    for _, one in runs[runs["algorithm"] == arm].groupby("seed"):
+        (line,) = panels[1].plot(one[KEYS[1]].rolling(5).mean().to_numpy(), color=color)
+    line.set_label(arm.removeprefix("conflict_"))
+panels[1].set(xlabel="step (mean of 5), a line a run", ylabel="brackets")
+panels[1].legend(fontsize=8)
+plt.show()
+
+# %% [markdown]
+# Brevity is one less this, in nearly all runs. The arms are in the order of their spread over the seeds. The numbers, best hypervolume first (the volume that a run's three five-step means dominate);
+# `least` is the reward that ends lowest, `dip` how far accuracy falls below its start, `failed` the share of runs that end below it.
+
+# %%
+short = {
+    "answer_format": "format",
+    "bracket_format": "brackets",
+    "hypervolume": "volume",
+}
+short |= {"held-out accuracy": "held out"}
+for setting in ("conflict", "toy"):
+    found = lab.table(lab.recorded(f"{setting}_*")).drop(columns="longest")
+    found = found.rename(columns=short).sort_values("volume", ascending=False)
+    found.columns = found.columns.str.replace("bracket_format", "brackets")
+    print(found.round(2).to_string())
+
+# %% [markdown]
+# Against plain GDPO (the first four rows: GDPO against GRPO), seed by seed: difference of the last ten steps, 95 % interval, and the verdict that follows from it for the claim
+# "better than GDPO", as in [`data/claims.csv`](../data/claims.csv).
+
+# %%
+claims = pd.read_csv(rlnotes.project_folder() / "data" / "claims.csv")
+weights = claims[claims["section"] == "Weights"]
+columns = ["claim", "figure", "value", "low", "high", "seeds", "verdict"]
+print(weights[columns].to_string(index=False))
+print(f"{len(weights)} intervals; by chance one in twenty would exclude zero")
+
+# %% [markdown]
+# **What it says.** Where all rewards can be earned, no rule is shown to beat plain GDPO: every interval of the toy holds zero. Where two exclude each other, GDPO and
+# GRPO end in a corner, and chance picks it: if $r_2 = 1 - r_1$ the two z-scores cancel ([09](09_gdpo.ipynb)), so that nothing pulls a run back once it leans to one side. The two rules that
+# give the *rarer* reward more weight, saturation and variation, pull it back and keep both, with an interval above zero. The coefficient of variation
+# pays in accuracy, because a reward that is nearly earned gets next to no weight; for $(1 - s)^\gamma$ with $\gamma = 0.5$ such a price is not shown. The multiplier pays most: its target, nine tenths of both, cannot be met, so
+# its weights grow without bound and drown the first reward. A condition settles the conflict in favor of the reward that is not conditioned, and our own rule decides nothing here: it does not win.
+#
+# **Recommendation.** Start with GDPO and weights of 1. If a reward is to count only for right answers, say so by a condition, not by a weight. If rewards may exclude each other and each should survive, use
+# `reward_weighting: saturation`. Use a multiplier only for a target that can be met, and watch accuracy. The evidence is one toy, five seeds an arm; the same arms on the search lab are defined in `experiments/gdpo.py`.
 
 # %% [markdown]
 # ## Reward models
