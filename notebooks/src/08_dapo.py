@@ -136,8 +136,10 @@ WORDS = {
     TRUNCATED: "share truncated",
     NATS: "entropy of a response, nats",
 }
+STYLES = [("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":")]
 
 
+# %%
 def gap(key, first, second):
     runs = rl.load_arms(DAPO, first, second)
     scores = rl.final_scores(runs, key, last=2 if key.startswith("eval/") else 10)
@@ -156,9 +158,6 @@ def report(keys, first, second):
 
 
 # %% jupyter={"source_hidden": true}
-STYLES = [("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":")]
-
-
 def paper(axes, *figures, ylabel, title):
     for name, label, style in figures:
         table = rl.paper_curve(f"dapo_{name}")
@@ -168,6 +167,7 @@ def paper(axes, *figures, ylabel, title):
         axes.legend(fontsize=8)
 
 
+# %% jupyter={"source_hidden": true}
 def ours(axes, arms, key, x="step"):
     arms = {arm: arms[arm] for arm in recorded(*arms)}
     if not arms:
@@ -176,13 +176,10 @@ def ours(axes, arms, key, x="step"):
     for (arm, label), (color, dash) in zip(arms.items(), STYLES, strict=False):
         runs = table[table["algorithm"] == arm]
         band = rl.metric_bands(runs, key).set_index("step")
-        where = (
-            runs.fillna({x: 0}).groupby("step")[x].mean() if x != "step" else band.index
-        )
+        where = runs.assign(at=runs[x].fillna(0)).groupby("step")["at"].mean()
         axes.plot(where, band["estimate"], dash, color=color, label=label)
-        axes.fill_between(
-            where, band["low"], band["high"], color=color, alpha=0.15, lw=0
-        )
+        edges = (where, band["low"], band["high"])
+        axes.fill_between(*edges, color=color, alpha=0.15, lw=0)
     title = f"ours, {table['seed'].nunique()} seeds"
     axes.set(xlabel=x, ylabel=WORDS.get(key, key), title=title)
     return axes.legend(fontsize=8)
@@ -376,11 +373,10 @@ some = (torch.rand(400, generator=torch.Generator().manual_seed(0)) < 0.7).float
 assert torch.equal(mixed(some, 4), rl.informative_groups(some, 4))
 
 
-print("p       " + " ".join(f"{p:6.2f}" for p in chances.tolist()))
+print("p      ", [round(p, 2) for p in chances.tolist()])
 for size in (4, 16):
-    kept = kept_share(chances, size)
-    print(f"G = {size:2}  " + " ".join(f"{k:6.3f}" for k in kept.tolist()))
-    print("factor  " + " ".join(f"{1 / k:6.1f}" for k in kept.tolist()))
+    kept = kept_share(chances, size).tolist()
+    print(f"G = {size:2}", [round(k, 3) for k in kept], [round(1 / k, 1) for k in kept])
 
 # %% jupyter={"source_hidden": true}
 figure, (share_axes, factor_axes, solved) = plt.subplots(1, 3, figsize=(11, 2.9))
@@ -453,27 +449,24 @@ right.set_xlabel("completions generated")
 right.sharey(middle)
 
 # %%
-peaks = [
-    rl.paper_curve(f"dapo_fig6_{n}").set_index("step")["y"].idxmax() for n in (1, 2)
-]
+curves = [rl.paper_curve(f"dapo_fig6_{n}").set_index("step")["y"] for n in (1, 2)]
+peaks = [curve.idxmax() for curve in curves]
 print(
-    f"paper: highest at updates {peaks[0]:,.0f} and {peaks[1]:,.0f}, "
-    f"a factor of {peaks[1] / peaks[0]:.1f}"
+    f"paper: highest at {peaks[0]:,.0f}, {peaks[1]:,.0f}: × {peaks[1] / peaks[0]:.1f}"
 )
 report([SAMPLED], "resample", "naive")
 runs = rl.load_arms(DAPO, "resample", "naive").fillna({"num_completions": 0.0})
 equal = rl.at_equal(runs, SAMPLED, "num_completions", [40 * 256])
 scores = rl.final_scores(equal, SAMPLED, last=1)
-print(
-    f"{'at equal samples':28} {rl.paired_difference(scores, SAMPLED, 'resample', 'naive')}"
-)
+print("at equal samples", rl.paired_difference(scores, SAMPLED, "resample", "naive"))
 runs["trained on"] = runs.groupby("run")["step"].transform("max") * 256
-bill = {"updates": "max", "trained on": "max", "num_completions": "max"}
-bill |= {"step_time": "median", "frac_reward_zero_std": "mean"}
-per_run = runs.groupby(["algorithm", "seed"]).agg(bill)
-per_run = per_run.rename(
-    columns={"num_completions": "generated", "step_time": "seconds a step"}
-)
+most = ["updates", "trained on", "num_completions"]
+per_run = runs.groupby(["algorithm", "seed"])[most].max()
+per_run["seconds a step"] = runs.groupby(["algorithm", "seed"])["step_time"].median()
+per_run["dull groups"] = runs.groupby(["algorithm", "seed"])[
+    "frac_reward_zero_std"
+].mean()
+per_run = per_run.rename(columns={"num_completions": "generated"})
 per_run.groupby("algorithm", sort=False).mean().round(2)
 
 # %% [markdown]
@@ -545,12 +538,10 @@ bars.set(
     xlabel="tokens of the answer", ylabel="weight of one token", title="worked group"
 )
 bars.legend(fontsize=8)
-pair = (("2", "without", STYLES[0]), ("1", "token-level", STYLES[1]))
-for axes, name, ylabel in (
-    (entropy, "4a", "entropy, nats a token"),
-    (length, "4b", "mean length"),
-):
-    curves = [(f"fig{name}_{which}", label, style) for which, label, style in pair]
+words = {"4a": "entropy, nats a token", "4b": "mean length, tokens"}
+for axes, (name, ylabel) in zip((entropy, length), words.items(), strict=True):
+    curves = [(f"fig{name}_2", "without", STYLES[0])]
+    curves += [(f"fig{name}_1", "token-level", STYLES[1])]
     paper(axes, *curves, ylabel=ylabel, title=f"paper, Figure {name}")
 
 # %% [markdown]

