@@ -505,9 +505,10 @@ from rlnotes.analysis.claims import judge
 seeds = {arm: set(table["seed"]) for arm, table in runs.items()}
 rows = []
 for claim in reward_model_claims():
-    arms = claim.first, claim.second
-    if len(set.intersection(*(seeds.get(arm, set()) for arm in arms))) > 1:
-        rows.append(judge(claim, pd.concat([runs[arm] for arm in arms])))
+    common = seeds.get(claim.first, set()) & seeds.get(claim.second, set())
+    if len(common) > 1:
+        both = pd.concat([runs[claim.first], runs[claim.second]])
+        rows.append(judge(claim, both[both["seed"].isin(common)]))
 columns = ["claim", "first", "second", "value", "low", "high", "seeds", "verdict"]
 print(pd.DataFrame(rows, columns=columns).to_string(index=False))
 print(f"{len(rows)} intervals were looked at")
