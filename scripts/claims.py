@@ -153,6 +153,12 @@ def reward_model_claims() -> list[Claim]:
         ),
         ("a random reward helps", "2506.10947", "random", "constant", models),
         ("a rubric beats a score", "2507.17746", *_guard("rubric_sum"), models),
+        ("paying gold itself keeps gold", "–", *_guard("true"), models),
+        (
+            *("a rubric with style counted where right beats a score", "2507.17746"),
+            *_guard("rubric_gdpo_conditioned"),
+            joined,
+        ),
         ("GDPO beats the sum", "GDPO Eq 4", "rubric_gdpo", "rubric_sum", joined),
         (
             *("style counted where right beats style", "GDPO Eq 8"),

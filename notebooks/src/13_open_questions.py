@@ -22,11 +22,13 @@
 #
 # * say what a weight does before and after the normalization, and which rules move it during training;
 # * read an experiment with two rewards as a trade, not as one number;
+# * see a proxy rise while what was meant falls, and name what prevents it;
 # * enter a rule of twenty lines and get its row in the same table.
 #
 # **Time:** half a minute on one core; the runs are recorded.
 # **Papers:** GDPO 2601.05242; SA-MRPO and Focal Reward 2605.26579; SAW 2606.07705; DVAO 2605.25604; Constrained GRPO 2602.05863.
-# We read notes and abstracts of the last four, not all of their formulas; where we infer, it says so.
+# For reward models: Rubrics as Rewards 2507.17746; Pref-GRPO 2508.20751.
+# We read notes and abstracts of the four papers on weights beside GDPO's and of these two, not all of their formulas; where we infer, it says so.
 # **Builds on** [09 GDPO](09_gdpo.ipynb).
 
 # %%
@@ -169,10 +171,362 @@ print(f"{len(weights)} intervals; by chance one in twenty would exclude zero")
 # %% [markdown]
 # ## Reward models
 #
+# A summary or a plan has no answer to look up. What pays for it is a *proxy*: a model of what
+# raters preferred, or a list of criteria that somebody wrote. A policy climbs the proxy, not what
+# was meant. R1 met this too: its preference rewards come in for the last 400 of 1,700 steps only,
+# because longer training on them was hacked (R1, Fig. 6).
+#
+# To see it, one has to know what was meant. Here we do: every response of the search lab gets a
+# **gold score** that the trainer never sees. It stands in each record with weight 0.
+#
+# $$\text{gold} = \text{right}\cdot\big(0.4 + 0.2\,(\text{fresh}+\text{brief}+\text{sound})\big) - 0.2\,(1-\text{honest})$$
+#
+# *Right*: the answer makes the target. *Fresh*: nothing is tried twice. *Brief*: four tries at
+# most. *Sound*: every equation is true. *Honest*: it does not answer what it has just seen to miss.
+
+# %% tags=["nbval-check-output"]
+import textwrap
+
+import matplotlib.pyplot as plt
+import open_answers
+
+import rlnotes as rl
+from rlnotes.analysis import statistics
+from rlnotes.analysis.intervals import mean_interval
+
+hit, miss = "5 + 6 = 11 + 9 = 20 ? 20", "5 * 6 = 30 - 9 = 21 ? 20"
+responses = {
+    "finds it": f"{miss} wait {hit} answer + +",
+    "tries it twice": f"{miss} wait {miss} wait {hit} answer + +",
+    "gives up": f"{miss} answer * -",
+    "never answers": f"{miss} wait {miss} wait {miss} wait",
+}
+scored = {}
+for name, text in responses.items():
+    met = open_answers.judge(text, [5, 6, 9], 20)
+    scored[name] = {**met, "gold": round(open_answers.gold_score(met), 2)}
+print(pd.DataFrame(scored).T.to_string())
+
+# %% [markdown]
+# ### A rater who likes length
+#
+# Preferences come from a rater who mostly prefers by gold, also by length, and sometimes by
+# mistake. Both knobs are ours:
+#
+# $$P(a\succ b)=\sigma\big(5\,(\text{gold}_a-\text{gold}_b)+\text{bias}\cdot(\text{tokens}_a-\text{tokens}_b)/10\big)$$
+#
+# and a share *noise* of the labels is turned round. How often does each rater prefer a short
+# right response to one that is 24 tokens longer and never answers?
+
+
+# %% tags=["nbval-check-output"]
+def prefers(rater, gold, tokens):
+    """Chance of the label "first", given what the first has more of."""
+    odds = open_answers.SHARPNESS * gold + rater.length_bias * tokens / 10
+    p = float(torch.sigmoid(torch.tensor(odds)))
+    return p * (1 - rater.noise) + (1 - p) * rater.noise
+
+
+for name, rater in open_answers.RATERS.items():
+    short = prefers(rater, gold=1.0, tokens=-24)
+    long = prefers(rater, gold=0.0, tokens=24)
+    print(
+        f"{name:6} short and right {short:.2f}   of two equals, the longer {long:.2f}"
+    )
+
+# %% [markdown]
+# The **Bradley–Terry model** is a scalar score whose differences are the log-odds of a preference:
+# $\mathcal L=-\log\sigma(r_\text{chosen}-r_\text{rejected})$. It is the policy's own network with
+# one number in place of the words, trained by TRL's `RewardTrainer` on the base policy's samples.
+# What did it learn? On answers to other questions, from the same policy:
+
+# %%
+records = rl.project_folder() / "data" / "experiments" / "reward_models"
+arms = sorted(path.name for path in records.iterdir() if path.is_dir())
+runs = {arm: rl.load_arms(records, arm) for arm in arms}
+
+
+def told(found):
+    """An interval and its number of seeds; one seed has none."""
+    return f"{found} (n={found.n})" if found.n > 1 else f"{found.estimate:.2f} (n=1)"
+
+
+models = pd.read_csv(records / "models.csv").rename(
+    columns={
+        "accuracy": "orders pairs as gold does",
+        "gold": "correlation with gold",
+        "length": "and with length",
+    }
+)
+by_rater = models.drop(columns="seed").groupby("rater", sort=False)
+print(by_rater.agg(lambda column: told(mean_interval(column))).to_string())
+
+# %% [markdown]
+# By the number that is usually reported, the share of pairs in the right order, nobody would tell
+# the biased model from the fair one. On the base policy's samples its liking for length does little
+# harm: there a longer response has had more tries. A policy in training leaves these samples.
+#
+# ### Gold falls while the proxy rises
+#
+# GRPO on that model's score, nothing else. Line: mean over seeds; band: 95 %.
+
+
+# %%
+def smoothed(arm, key, width=3):
+    """A metric of each run of an arm, the mean of three steps; a column a seed."""
+    table = runs[arm].query("step > 0").pivot(index="step", columns="seed", values=key)
+    return table.rolling(width, min_periods=1).mean()
+
+
+figure, axes = plt.subplots(1, 3, figsize=(10, 2.8))
+panels = {
+    "reward": "proxy: score above the start",
+    "rewards/gold/mean": "gold, which nobody pays",
+    "completions/mean_length": "tokens a response",
+}
+for axis, (key, label) in zip(axes, panels.items(), strict=True):
+    table = smoothed("bt_biased", key)
+    if key == "reward":  # a score is known up to a constant
+        table = table - table.iloc[0]
+    found = [mean_interval(row) for row in table.to_numpy()]
+    axis.plot(table.index, [one.estimate for one in found], color="black")
+    low, high = [one.low for one in found], [one.high for one in found]
+    axis.fill_between(table.index, low, high, color="black", alpha=0.15)
+    axis.set(xlabel="step (mean of 3)", ylabel=label)
+figure.suptitle("Over-optimization: the proxy rises, gold rises and falls")
+
+# %% [markdown]
+# At first both rise: a policy that gives up less often is longer *and* better. Then length goes on
+# alone. In numbers, the best three steps of gold in a run against its last eight:
+
+# %%
+gold, proxy = (
+    smoothed("bt_biased", "rewards/gold/mean"),
+    smoothed("bt_biased", "reward"),
+)
+best = gold.idxmax()
+peaks = pd.DataFrame(
+    {
+        "best step": best,
+        "gold there": [gold.loc[best[seed], seed] for seed in gold],
+        "gold at the end": gold.tail(8).mean(),
+        "proxy there": [proxy.loc[best[seed], seed] for seed in proxy],
+        "proxy at the end": proxy.tail(8).mean(),
+    }
+)
+print(peaks.round(2).to_string(), "\n")
+for name in ("gold", "proxy"):
+    change = peaks[f"{name} at the end"] - peaks[f"{name} there"]
+    print(f"{name:5} from the best step to the end: {mean_interval(change)}")
+
+# %% [markdown]
+# (The best step is chosen by looking at gold, which flatters it; the proxy is not chosen.) Early
+# stopping would help, but the only curve in sight, the proxy, says to go on.
+#
+# What do the responses do? One question at the start, in the middle and at the end of seed 0:
+
+# %%
+samples = rl.load_run(records / "bt_biased" / "seed0").samples
+for step in sorted({sample["step"] for sample in samples})[::2]:
+    one = max((s for s in samples if s["step"] == step), key=lambda s: s["advantage"])
+    proxy, gold = list(one["rewards"].values())[:2]
+    print(f"step {step}, proxy {proxy:.2f}, gold {gold:.1f}: {one['prompt']}")
+    print(textwrap.fill(one["completion"], 90, initial_indent="    "), "\n")
+    # the response of its step that the trainer pushed up most
+
+# %% [markdown]
+# The hack is length for its own sake: tries that were made before, and no answer. The base policy
+# stops early, so the raters hardly saw such responses: a reward model is only as good as the samples
+# that it was shown.
+#
+# ### What prevents it
+#
+# Same raters, same preferences, and guards: a KL penalty (`beta`), the lower bound
+# $\bar r - \text{std}$ of three models, the win rate in the group instead of the score, and a
+# check of the answer with the win rate counted only where it is right. Beside them the ceiling:
+# gold itself.
+
+# %%
+names = {
+    "true": "gold itself",
+    "right_and_win_rate": "right, and win rate where right",
+    "bt_biased_kl": "score, β = 0.5",
+    "bt_biased_weak_kl": "score, β = 0.04",
+    "ensemble_biased": "three models' lower bound",
+    "win_rate_biased": "win rate",
+    "bt_biased": "score",
+}
+GOLD = "rewards/gold/mean"
+untrained = runs["bt_biased"].query("step == 1")[GOLD].mean()
+
+
+def at_end(arm, metric=GOLD):
+    """Mean of the last eight steps of an arm, with its 95 % interval over seeds."""
+    scores = statistics.final_scores(runs[arm], metric, last=8)[metric]
+    return mean_interval(scores)
+
+
+# %%
+def bars(names, title):
+    """Gold at the end of each arm, with its interval."""
+    figure, axis = plt.subplots(figsize=(7, 0.4 * len(names) + 1))
+    for arm in reversed(names):
+        found = at_end(arm)
+        axis.barh(names[arm], found.estimate, color="#999999")
+        axis.plot([found.low, found.high], [names[arm]] * 2, color="black")
+        print(f"{names[arm]:36} {told(found)}")
+    axis.axvline(untrained, ls=":", color="black")
+    axis.set(xlabel="gold at the end (dotted: untrained)", title=title)
+
+
+names = {arm: name for arm, name in names.items() if arm in runs}
+bars(names, "Preferences of a biased rater: what keeps gold")
+
+# %% [markdown]
+# The win rate knows the order of the scores and nothing else, so what the model mistakes for
+# quality it mistakes too: it guards against far outliers, not against a bias. The penalty keeps
+# what was gained on the way, and gains no more. A check of the answer with the proxy inside it does
+# without either.
+#
+# Gold against the distance from the base policy shows why β works: a policy that stays near cannot
+# go where the model was never trained.
+
+# %%
+figure, axis = plt.subplots(figsize=(6, 3.2))
+for arm in ("bt_biased", "bt_biased_weak_kl", "bt_biased_kl", "true"):
+    if arm in names:
+        distance, gold = smoothed(arm, "kl", 4), smoothed(arm, GOLD, 4)
+        axis.plot(
+            distance.mean(axis=1) ** 0.5, gold.mean(axis=1), ".-", label=names[arm]
+        )
+axis.set(xlabel="√KL from the base policy, nats a token", ylabel="gold")
+axis.set_title("Gold against distance, step by step (mean of seeds)")
+axis.legend(fontsize=8)
+# %% [markdown]
+# ### Length bias and label noise
+#
+# Two levels each, and two guards where they could matter.
+
+# %%
+grid = {
+    ("fair", "score"): "bt_fair",
+    ("mistakes", "score"): "bt_noisy",
+    ("mistakes", "three models"): "ensemble_noisy",
+    ("mistakes", "win rate"): "win_rate_noisy",
+    ("length", "score"): "bt_biased",
+    ("length", "three models"): "ensemble_biased",
+    ("length", "win rate"): "win_rate_biased",
+    ("both", "score"): "bt_both",
+}
+cells = {key: told(at_end(arm)) for key, arm in grid.items() if arm in runs}
+print(pd.Series(cells).unstack().fillna("–").to_string())
+
+# %% [markdown]
+# A row is what is wrong with the rater, a column what is paid; the arms that are missing in these
+# tables wait for `python experiments/reward_models.py --seeds 0-4 --models`, which goes on where it
+# stopped.
+#
+# ### Controls: does the reward matter at all?
+#
+# A random reward improved some models on mathematics (Shao et al., 2025), so a claim about a reward
+# needs a coin, a constant and a wrong reward beside it, and form apart from correctness.
+
+# %%
+controls = {
+    "constant": "constant",
+    "random": "a coin",
+    "wrong": "pays what is wrong",
+    "form": "form alone",
+    "right": "right alone",
+    "true": "gold",
+}
+columns = {
+    "gold": GOLD,
+    "right": "rewards/only_right/mean",
+    "form": "rewards/form/mean",
+    "tokens": "completions/mean_length",
+}
+rows = {
+    name: {what: told(at_end(arm, key)) for what, key in columns.items()}
+    for arm, name in controls.items()
+    if arm in runs
+}
+print(pd.DataFrame(rows).T.to_string() if rows else "not recorded yet")
+
+# %% [markdown]
+# *Right* and *form* are printed apart because a reward can move one without the other.
+#
 # ## The two joined
 #
-# A rubric is a vector of rewards, so what is above about weights is about rubrics, too.
+# A rubric is a vector of rewards, so the two open questions are one: how to pay criteria of
+# different weight and difficulty. The rubric's author knows the criteria of the gold score, but
+# neither its weights nor that style counts only where the answer is right. Weights as in Rubrics
+# as Rewards (essential 1, important 0.7, optional 0.3, pitfall 0.9):
+
+# %% tags=["nbval-check-output"]
+criteria = ["right", "fresh", "brief", "sound", "honest"]
+table = torch.tensor([[scored[name][c] for c in criteria] for name in scored])
+total = rl.rubric_scores(table, torch.tensor(open_answers.RUBRIC))
+summed = rl.group_relative_advantages(total, 4)
+apart = rl.decoupled_advantages(table, 4)
+where_right = table.clone()
+where_right[:, 1:4] *= table[:, :1]
+conditioned = rl.decoupled_advantages(where_right, 4)
+print(f"{'':16} gold  rubric   sum  GDPO  GDPO, style where right")
+for i, name in enumerate(scored):
+    parts = summed[i], apart[i], conditioned[i]
+    shown = "".join(f"{float(part):6.2f}" for part in parts)
+    print(f"{name:16}{scored[name]['gold']:5.1f}{float(total[i]):8.2f}{shown}")
+
+# %% [markdown]
+# The response that gives up and the one that never answers are paid for being brief, fresh or
+# honest. Conditioning takes that away.
+
+# %%
+joined = {
+    "true": "gold itself",
+    "rubric_sum": "rubric, summed (GRPO)",
+    "rubric_gdpo": "rubric, criteria apart (GDPO)",
+    "rubric_gdpo_conditioned": "GDPO, style where right",
+    "right_and_win_rate": "right, win rate where right (GDPO)",
+    "right": "right alone",
+    "bt_fair": "score of a fair rater's model",
+    "bt_biased": "score of a biased rater's model",
+}
+joined = {arm: name for arm, name in joined.items() if arm in runs}
+bars(joined, "A rubric as a vector of rewards")
+
+# %%
+sys.path.append(str(rl.project_folder() / "scripts"))
+from claims import reward_model_claims
+
+from rlnotes.analysis.claims import judge
+
+seeds = {arm: set(table["seed"]) for arm, table in runs.items()}
+rows = []
+for claim in reward_model_claims():
+    common = seeds.get(claim.first, set()) & seeds.get(claim.second, set())
+    if len(common) > 1:
+        both = pd.concat([runs[claim.first], runs[claim.second]])
+        rows.append(judge(claim, both[both["seed"].isin(common)]))
+columns = ["claim", "first", "second", "value", "low", "high", "seeds", "verdict"]
+print(pd.DataFrame(rows, columns=columns).to_string(index=False))
+print(f"{len(rows)} intervals were looked at")
+
+# %% [markdown]
+# The conditioned rubric ends where paying gold itself ends. Summed or kept apart, the rubric looks
+# alike so far (n says how many seeds an arm has), so here it matters more *that* somebody wrote down
+# what is essential than how the criteria are added up. In this lab, then: check what can be checked,
+# pay the rest only inside it, and let a learned score neither stand alone nor train long.
 #
+# **Enter your own.** A function of TRL's contract in a file, one command, a row beside these
+# (`experiments/reward_models.py` prints it; the records go to `runs/reward_models`):
+#
+# ```sh
+# python experiments/reward_models.py --own my_rewards.py:mine --seeds 0-4
+# ```
+
+# %% [markdown]
 # ## Enter your own
 #
 # A rule is a function of a batch's rewards (N, K), groups one after another, that returns K weights or N × K. This one switches the
