@@ -262,9 +262,9 @@ by_rater = models.drop(columns="seed").groupby("rater", sort=False)
 print(by_rater.agg(lambda column: told(mean_interval(column))).to_string())
 
 # %% [markdown]
-# By the number that is usually reported, the share of pairs in the right order, nobody would tell
-# the biased model from the fair one. On the base policy's samples its liking for length does little
-# harm: there a longer response has had more tries. A policy in training leaves these samples.
+# The number that is usually reported, the share of pairs in the right order, does not show a liking
+# for length; the last column does. On the base policy's samples it does little harm: there a longer
+# response has had more tries. A policy in training leaves these samples.
 #
 # ### Gold falls while the proxy rises
 #
