@@ -454,7 +454,9 @@ rows = {
 print(pd.DataFrame(rows).T.to_string() if rows else "not recorded yet")
 
 # %% [markdown]
-# *Right* and *form* are printed apart because a reward can move one without the other.
+# *Right* and *form* are printed apart because a reward can move one without the other. Here paying
+# form alone makes answers right as well: one of its criteria, *honest*, forbids giving up, which is
+# what the base policy lacks. A coin and the wrong reward do nothing of the kind.
 #
 # ## The two joined
 #
