@@ -401,7 +401,7 @@ for arm in ("bt_biased", "bt_biased_weak_kl", "bt_biased_kl", "true"):
         )
 axis.set(xlabel="√KL from the base policy, nats a token", ylabel="gold")
 axis.set_title("Gold against distance, step by step (mean of seeds)")
-axis.legend(fontsize=8)
+legend = axis.legend(fontsize=8)
 # %% [markdown]
 # ### Length bias and label noise
 #
