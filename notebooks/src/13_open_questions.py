@@ -278,6 +278,7 @@ def smoothed(arm, key, width=3):
     return table.rolling(width, min_periods=1).mean()
 
 
+# %%
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.8))
 panels = {
     "reward": "proxy: score above the start",

@@ -84,7 +84,10 @@ def test_numbers_written_as_yaml_text_are_numbers():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epsilonhigh": 0.28}, "parameter must be one of"),
+        (
+            {"epsilonhigh": 0.28},
+            "no parameter 'epsilonhigh'.*did you mean 'epsilon_high'",
+        ),
         ({"algorithm": "trpo"}, "algorithm must be one of"),
         ({"max_steps": "ten"}, "max_steps must be int, got 'ten'"),
         ({"max_steps": True}, "max_steps must be int, got True"),
