@@ -280,7 +280,7 @@ for high in (0.2, 0.28):
     )
 
 # %% jupyter={"source_hidden": true}
-figure, (room, entropy, accuracy) = plt.subplots(1, 3, figsize=(11, 2.9))
+figure, (room, entropy, accuracy) = plt.subplots(1, 3, figsize=(10, 2.6))
 p = torch.linspace(0.002, 1, 500)
 for high, (color, dash) in zip((0.2, 0.28), STYLES, strict=False):
     rise = torch.clamp((1 + high) * p, max=1) - p
@@ -305,7 +305,7 @@ for axes, name, ylabel in (
 # that it is none (100). Truncated responses are filtered in all three.
 
 # %% jupyter={"source_hidden": true}
-figure, panels = plt.subplots(1, 3, figsize=(11, 2.9))
+figure, panels = plt.subplots(1, 3, figsize=(10, 2.6))
 arms = {
     "clip": "ε_high 0.2",
     "clip_higher": "ε_high 0.28",
@@ -379,7 +379,7 @@ for size in (4, 16):
     print(f"G = {size:2}", [round(k, 3) for k in kept], [round(1 / k, 1) for k in kept])
 
 # %% jupyter={"source_hidden": true}
-figure, (share_axes, factor_axes, solved) = plt.subplots(1, 3, figsize=(11, 2.9))
+figure, (share_axes, factor_axes, solved) = plt.subplots(1, 3, figsize=(10, 2.6))
 grid = torch.linspace(0.002, 0.998, 499)
 for size, (color, dash) in zip((4, 16, 64), STYLES, strict=False):
     kept = kept_share(grid, size)
@@ -439,7 +439,7 @@ except ValueError as error:
 # seconds of a step in the middle of the run (the machine did other things beside it).
 
 # %% jupyter={"source_hidden": true}
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 2.9))
+figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 2.6))
 curves = (("fig6_2", "without", STYLES[0]), ("fig6_1", "dynamic sampling", STYLES[1]))
 paper(left, *curves, ylabel="AIME avg@32", title="paper, Figure 6")
 arms = {"naive": "without", "resample": "dynamic sampling"}
@@ -525,7 +525,7 @@ for loss_type, what in (("dapo_prompt", "Eq 8 as written"), ("dapo", "as coded")
 
 # %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
 rules = {"grpo": "mean of means", "dapo": "mean of the batch", "dr_grpo": "constant"}
-figure, (bars, entropy, length) = plt.subplots(1, 3, figsize=(11, 2.9))
+figure, (bars, entropy, length) = plt.subplots(1, 3, figsize=(10, 2.6))
 for n, ((rule, label), (color, _)) in enumerate(
     zip(rules.items(), STYLES, strict=False)
 ):
@@ -551,7 +551,7 @@ for axes, (name, ylabel) in zip((entropy, length), words.items(), strict=True):
 # `prompt` Eq 8 as written (`"dapo_prompt"`), `constant` Dr. GRPO's fixed divisor.
 
 # %% jupyter={"source_hidden": true}
-figure, panels = plt.subplots(1, 3, figsize=(11, 2.9))
+figure, panels = plt.subplots(1, 3, figsize=(10, 2.6))
 arms = {
     "naive": "mean of means",
     "tokens": "batch",
@@ -658,7 +658,7 @@ assert torch.allclose(
 print("weight 2 on 0/1: the advantages of ±1")
 
 # %% jupyter={"source_hidden": true}
-figure, (shape, accuracy, entropy) = plt.subplots(1, 3, figsize=(11, 2.9))
+figure, (shape, accuracy, entropy) = plt.subplots(1, 3, figsize=(10, 2.6))
 span = torch.arange(8192, 20481, 64)
 for limit, label, (color, dash) in zip(
     (20480, 16384), ("paper", "slide"), STYLES, strict=False
@@ -685,7 +685,7 @@ for axes, name, ylabel in (
 # `short` as it is, with filtering, and with the punishment over the last 16 tokens.
 
 # %% jupyter={"source_hidden": true}
-figure, panels = plt.subplots(1, 3, figsize=(11, 2.9))
+figure, panels = plt.subplots(1, 3, figsize=(10, 2.6))
 arms = {
     "short": "48 tokens",
     "short_filter": "+ filtering",
@@ -713,7 +713,7 @@ for arm in ("short_filter", "short_punish"):
 # reward is $\pm1$ plus the punishment, ours twice 0/1 plus the punishment, so the scales differ.
 
 # %% jupyter={"source_hidden": true}
-figure, rows = plt.subplots(2, 4, figsize=(12, 4.6))
+figure, rows = plt.subplots(2, 4, figsize=(10.5, 4.2))
 names = {"7a": LENGTH, "7b": "reward", "7c": "entropy", "7d": "mean_probability"}
 WORDS |= {"mean_probability": "probability of a token", "reward": "training reward"}
 for (name, key), above, below in zip(names.items(), *rows, strict=True):
