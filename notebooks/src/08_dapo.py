@@ -225,8 +225,9 @@ WORDS["kl"] = "KL, nats a token"
 report(["kl", SAMPLED, NATS], "kl_measured", "kl")
 
 # %% [markdown]
-# The first line is how far the policy has gone from where it began, the second what that does to
-# its accuracy. The paper's reason, long reasoning, has no counterpart in 128 tokens: the lab can
+# The first line is how far the policy has gone from where it began: farther without the term in every
+# seed, but a mean over tokens of $k_3$ hangs on a few of them ([04](04_kl_and_biases.ipynb)), and one
+# seed makes the interval wide. The second line is what that does to its accuracy. The paper's reason, long reasoning, has no counterpart in 128 tokens: the lab can
 # say what the term does here, not whether a KL is needed there.
 
 # %% [markdown]

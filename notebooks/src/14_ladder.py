@@ -142,7 +142,10 @@ wide = scores.pivot(index="seed", columns="algorithm", values=SAMPLED)
 pairs = [(a, b) for a in wide for b in wide if a < b and "ppo" not in (a, b)]
 spread = {f"{a} − {b}": (wide[a] - wide[b]).std() for a, b in pairs}
 typical = float(np.median(list(spread.values())))
-print("spread of the paired differences:", {k: round(v, 3) for k, v in spread.items()})
+print(
+    "spread of the paired differences:",
+    {k: round(float(v), 3) for k, v in spread.items()},
+)
 for n, quantiles in STUDENT.items():
     needed = sum(quantiles) * typical / n**0.5
     print(f"{n:2} seeds: a difference of {needed:.3f} is found in four of five cases")
@@ -440,9 +443,12 @@ print("MaxRL's push is the share of wrong answers; GDPO keeps GRPO's of one rewa
 # %% [markdown]
 # ### Three of them in the lab
 #
-# GSPO (bounds 0.02 and 0.03 on the ratio of the whole response), CISPO (cap 5) and MaxRL, five
-# seeds each against naive GRPO at the same steps, which here are the same samples. One rate for
-# all: what suits GRPO.
+# The arms are written: GSPO (bounds 0.02 and 0.03 on the ratio of the whole response), CISPO (cap 5)
+# and MaxRL, each against naive GRPO at the same steps, which here are the same samples, and
+# Dr. GRPO's divisor beside them. One rate for all: what suits GRPO. The cell draws the arms that
+# are recorded and says which are not.
+#
+#     python experiments/dapo.py switches --arms gspo,cispo,maxrl,constant --seeds 0-4
 
 # %% jupyter={"source_hidden": true}
 AFTER = {
@@ -451,6 +457,7 @@ AFTER = {
     "maxrl": "MaxRL",
     "constant": "Dr. GRPO's divisor",
 }
+print("not run yet:", [name for arm, name in AFTER.items() if not recorded(arm)])
 AFTER = {arm: name for arm, name in AFTER.items() if recorded(arm)}
 figure, axes = plt.subplots(figsize=(7, 2.6))
 for y, (arm, name) in enumerate(AFTER.items()):
@@ -464,7 +471,7 @@ axes.invert_yaxis()
 _ = axes.set_xlabel("difference in held-out accuracy, 95 % interval of five pairs")
 
 # %% [markdown]
-# Five seeds and one rate can rule out a large difference, no more. None of the three was tuned.
+# Five seeds at one rate could rule out a large difference, no more.
 
 # %% [markdown]
 # **A sampler that is not the learner.** Fast samplers round: vLLM's kernels, or our own bfloat16
