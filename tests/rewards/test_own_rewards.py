@@ -181,11 +181,11 @@ def test_a_file_that_changes_changes_nothing_and_is_said(write):
     assert reward(**CALL) == [1.0, 1.0]
     assert "my.py has changed since it was read" in reward.changed()
     assert load_reward("my.py:f")(**CALL) == [2.0, 2.0]  # a new run reads it anew
-    kept = recorded([reward])
+    kept = recorded([reward], make_config(**SMALL))
     told = kept["provenance"]["rewards"]["my.py:f"]
     assert "1.0" in kept["files"][told["kept_as"]]
     path.write_text("")
-    assert recorded([reward]) == kept
+    assert recorded([reward], make_config(**SMALL)) == kept
 
 
 def test_functions_are_given_under_their_module_and_name():
