@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from arms import chosen_arms, run_arms
 
 import rlnotes as rl
 from rlnotes.batch.plan import SweepRun, parse_seeds
-from rlnotes.batch.sweeps import run_sweep
 
 FOLDER = Path("data/experiments/dapo")
 RATES = (7.5e-5, 1.5e-4, 3e-4)
@@ -147,18 +147,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args()
     known = SWITCHES if options.command == "switches" else LADDER
-    arms = options.arms.split(",") if options.arms else list(known)
-    for arm in arms:
-        if arm not in known:
-            parser.error(f"--arms: expected some of {', '.join(known)}, got {arm!r}")
+    arms = chosen_arms(parser, options.arms, known)
     runs = make_runs(options.command, arms, options.seeds)
-    failed = run_sweep(runs, jobs=options.jobs)
-    for name, error in failed.items():
-        print(f"{name}: {error}")
-    if options.command == "rates" and not failed:
+    well = run_arms(runs, options.jobs)
+    if options.command == "rates" and well:
         FOLDER.mkdir(parents=True, exist_ok=True)
         choose_rates(runs).to_csv(FOLDER / "rates.csv", index=False)
-    return int(bool(failed))
+    return int(not well)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from arms import chosen_arms
 
 import rlnotes as rl
 from rlnotes.batch.plan import parse_seeds
@@ -136,11 +137,9 @@ def main() -> None:
     parser.add_argument("--arms", default="sum,apart")
     parser.add_argument("--seeds", required=True, type=parse_seeds)
     options = parser.parse_args()
-    for arm in options.arms.split(","):
-        if arm not in ARMS:
-            parser.error(f"--arms: expected some of {', '.join(ARMS)}, got {arm!r}")
+    arms = chosen_arms(parser, options.arms, ARMS)
     for seed in options.seeds:
-        for arm in options.arms.split(","):
+        for arm in arms:
             folder = FOLDER / arm / f"seed{seed}"
             if not folder.is_dir():
                 config = config_of(arm, seed)

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from arms import chosen_arms, run_arms
 
 import rlnotes as rl
 from rlnotes.batch.plan import SweepRun, parse_seeds
-from rlnotes.batch.sweeps import run_sweep
 from rlnotes.policies.policy import Policy
 from rlnotes.records.reading import load_arms
 from rlnotes.records.run_folders import is_run
@@ -226,16 +226,10 @@ def main() -> int:
             parser.error("--seeds: expected like 0-4")
         if options.command == "own" and not options.rule:
             parser.error("--rule: expected file.py:function")
-        options.arms = options.arms.split(",") if options.arms else list(ARMS)
-        for arm in options.arms:
-            if arm not in ARMS:
-                parser.error(f"--arms: expected some of {', '.join(ARMS)}, got {arm!r}")
+        options.arms = chosen_arms(parser, options.arms, ARMS)
         runs = plan(options)
         run_toys(run for run in runs if run.config.policy == TOY["policy"])
-        failed = run_sweep(runs, jobs=options.jobs)
-        for name, error in failed.items():
-            print(f"{name}: {error}")
-        if failed:
+        if not run_arms(runs, options.jobs):
             return 1
     if options.command != "arms":
         print_table()

@@ -19,12 +19,12 @@ from typing import Any
 import open_answers
 import pandas as pd
 import torch
+from arms import chosen_arms, run_arms
 
 import rlnotes as rl
 from rlnotes.analysis.intervals import mean_interval
 from rlnotes.analysis.statistics import final_scores
 from rlnotes.batch.plan import SweepRun, parse_seeds
-from rlnotes.batch.sweeps import run_sweep
 from rlnotes.records.reading import load_arms
 
 FOLDER = Path("data/experiments/reward_models")
@@ -160,23 +160,18 @@ def main() -> int:
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--models", action="store_true", help="also models.csv")
     options = parser.parse_args()
-    arms = options.arms.split(",") if options.arms else list(PAID)
     if options.own:
-        arms = [options.own.rpartition(":")[2]]
-        PAID[arms[0]] = (options.own,)
-    for arm in arms:
-        if arm not in PAID:
-            parser.error(f"--arms: expected some of {', '.join(PAID)}, got {arm!r}")
-    failed = run_sweep(make_runs(arms, options.seeds), jobs=options.jobs)
-    for name, error in failed.items():
-        print(f"{name}: {error}")
-    if options.own and not failed:
+        options.arms = options.own.rpartition(":")[2]
+        PAID[options.arms] = (options.own,)
+    arms = chosen_arms(parser, options.arms, PAID)
+    well = run_arms(make_runs(arms, options.seeds), options.jobs)
+    if options.own and well:
         folders = [FOLDER / "true", FOLDER / "bt_biased", open_answers.MODELS / arms[0]]
         print(table(*folders).to_string())
     if options.models:
         found = measure_models(options.seeds).round(4)
         found.to_csv(FOLDER / "models.csv", index=False)
-    return int(bool(failed))
+    return int(not well)
 
 
 if __name__ == "__main__":
