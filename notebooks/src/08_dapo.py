@@ -217,8 +217,8 @@ for beta in (0.04, 0.001):
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.7))
 arms = {"kl_measured": "no KL term", "kl": "β = 0.04"}
 ours(panels[0], arms, "kl")
-panels[0].set(ylabel="KL from the reference, nats a token")
-ours(panels[1], arms, SAMPLED)
+panels[0].set(ylabel="KL from the reference, nats a token", yscale="log")
+_ = ours(panels[1], arms, SAMPLED)
 
 # %%
 WORDS["kl"] = "KL, nats a token"
@@ -317,7 +317,7 @@ for axes, key in zip(
 ):
     ours(axes, arms, key)
 panels[0].set_ylabel("entropy, nats a token")
-panels[2].set(ylabel="probability of clipped tokens", ylim=(0, None))
+_ = panels[2].set(ylabel="probability of clipped tokens", ylim=(0, None))
 
 # %%
 WORDS |= {
