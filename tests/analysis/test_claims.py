@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 
 import pandas as pd
 import pytest
 
+import rlnotes as rl
 from rlnotes.analysis.claims import Claim, judge, verdict
 from rlnotes.analysis.intervals import Interval
 
@@ -64,3 +66,12 @@ def test_a_claim_is_judged_on_pairs_at_equal_steps_and_at_equal_samples() -> Non
     equal = judge(dataclasses.replace(CLAIM, at=20.0), _runs())
     assert equal["value"] == pytest.approx(0.12 - 0.2)
     assert equal["verdict"] == "reversed"
+
+
+def test_the_committed_verdicts_are_those_of_the_records(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(rl.project_folder() / "scripts"))
+    claims = importlib.import_module("claims")
+    committed = claims.CSV.read_text(encoding="utf-8")
+    assert claims.claims_table().to_csv(index=False) == committed
