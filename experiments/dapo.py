@@ -3,6 +3,7 @@
     python experiments/dapo.py rates --seeds 5-6       a learning rate for each rung
     python experiments/dapo.py ladder --seeds 0-4      Table 1, rung by rung
     python experiments/dapo.py switches --seeds 0-4    one technique, one knob
+    python experiments/dapo.py smollm2 --seeds 0-2     the same on a pretrained model
 
 Every arm is GRPO with the switches of `ARMS`, 8 updates a batch, the three arms of the
 clip 32. A run is skipped where it is there, so each command goes on where it stopped.
@@ -82,16 +83,25 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "clip_higher": OFTEN | HIGHER,
     "clip_unbounded": OFTEN | {"epsilon_high": 100.0},
 }
-ARMS = LADDER | SWITCHES
+# one-digit products, a fifth right before; four fifths of the answers are truncated
+PRETRAINED = {"learning_rate": 1e-5, "steps_per_generation": 4, "max_steps": 8}
+SMOLLM2: dict[str, dict[str, Any]] = {
+    "smollm2_naive": PRETRAINED,
+    "smollm2_higher": PRETRAINED | HIGHER,
+    "smollm2_tokens": PRETRAINED | TOKENS,
+    "smollm2_resample": PRETRAINED | RESAMPLE,
+    "smollm2_filter": PRETRAINED | FILTER,
+}
+ARMS = LADDER | SWITCHES | SMOLLM2
+COMMANDS = {"rates": LADDER, "ladder": LADDER, "switches": SWITCHES, "smollm2": SMOLLM2}
 
 
 def config_of(arm: str, **values: Any) -> rl.Config:
-    """GRPO's config of the lab with the switches of an arm."""
+    """GRPO's config of the lab, or of SmolLM2, with the switches of an arm."""
     shared = {"steps_per_generation": 8, "max_steps": 40, "eval_samples": 8}
     shared |= {"save_policy": False}
-    return rl.load_config(
-        "configs/search/grpo.yaml", **{**shared, **ARMS[arm], **values}
-    )
+    base = "configs/grpo.yaml" if arm in SMOLLM2 else "configs/search/grpo.yaml"
+    return rl.load_config(base, **{**shared, **ARMS[arm], **values})
 
 
 def rate_of(arm: str) -> float:
@@ -115,7 +125,8 @@ def make_runs(command: str, arms: list[str], seeds: list[int]) -> list[SweepRun]
                     runs.append(SweepRun(config_of(arm, **values), folder, words))
             else:
                 rate = ARMS[arm].get("learning_rate") or rate_of(arm)
-                values = {"seed": seed, "learning_rate": rate, "eval_steps": 5}
+                every = 4 if arm in SMOLLM2 else 5
+                values = {"seed": seed, "learning_rate": rate, "eval_steps": every}
                 folder = FOLDER / arm / f"seed{seed}"
                 runs.append(SweepRun(config_of(arm, **values), folder, words))
     return runs
@@ -141,13 +152,12 @@ def choose_rates(runs: list[SweepRun]) -> pd.DataFrame:
 def main() -> int:
     """Run what is not there; 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("command", choices=("rates", "ladder", "switches"))
+    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--arms", help="names with commas between; default: all")
     parser.add_argument("--seeds", required=True, type=parse_seeds)
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args()
-    known = SWITCHES if options.command == "switches" else LADDER
-    arms = chosen_arms(parser, options.arms, known)
+    arms = chosen_arms(parser, options.arms, COMMANDS[options.command])
     runs = make_runs(options.command, arms, options.seeds)
     well = run_arms(runs, options.jobs)
     if options.command == "rates" and well:

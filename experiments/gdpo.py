@@ -8,10 +8,11 @@ In the lab the policy has learned to search three numbers and is asked four: rig
 third of its answers, and longer than the limit in two thirds. So one reward is easy and
 far from earned, the other hard, and searching is what makes an answer both right and
 long: where GDPO's paper starts as well. The toy has three rewards, and in `conflict`
-two of them cannot both be had. An arm is a setting and a method; the methods of a
-setting differ in their advantages and in nothing else, and no arm was tuned: learning
-rate and batch are those of `configs/search/gdpo.yaml`, the batch halved; the toy's come
-from the notebook that first had it.
+two of them cannot both be had. SmolLM2 has three: accuracy, digits, tags. An arm is a
+setting and a method; the methods of a setting differ in their advantages and in nothing
+else, and no arm was tuned: learning rate and batch are those of
+`configs/search/gdpo.yaml`, the batch halved, and of `configs/r1_zero.yaml` for SmolLM2;
+the toy's come from the notebook that first had it.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ START = {
     "save_policy": False,
 }
 FORMAT = "experiments/gdpo_rewards.py:answer_format_reward"
+INTEGER = "experiments/gdpo_rewards.py:integer_reward"
 SETTINGS: dict[str, dict[str, Any]] = {
     "length": {},  # at most 64 tokens, three tries of four numbers
     "format": {"reward_funcs": ["accuracy_reward", FORMAT], "reward_weights": None},
@@ -68,6 +70,20 @@ TOY: dict[str, Any] = {  # sums modulo 10, a run of two seconds: `..<7>` is the 
 SETTINGS |= {
     "toy": TOY | {"length_limit": 4},  # `<7>` and the end: all three can be earned
     "conflict": TOY | {"length_limit": 3},  # brackets take four tokens: one of two
+}
+SETTINGS["smollm2"] = {  # the authors' demo in miniature: a pretrained model, R1's tags
+    "policy": "smollm2-135m",
+    "task": "addition-r1",
+    "generation_batch_size": 64,  # 8 questions x 8 responses
+    "per_device_train_batch_size": 16,
+    "max_completion_length": 32,
+    "bf16": None,  # measured where the run starts
+    "max_steps": 16,
+    "eval_steps": 0,
+    "eval_samples": 4,
+    "learning_rate": 1e-5,
+    "reward_funcs": ["accuracy_reward", INTEGER, "format_reward"],
+    "reward_weights": [1.0, 1.0, 1.0],
 }
 GRPO = {"algorithm": "grpo", "multi_objective_aggregation": "sum_then_normalize"}
 CONDITION = {"conditioned_reward": "length_reward"}
@@ -100,6 +116,7 @@ ARMS: dict[str, dict[str, Any]] = {
         ("length", list(METHODS)[11:14]),
         ("short", ["saturation", "lagrangian", "where_right"]),
         ("length", ["grpo_half"]),
+        ("smollm2", ["grpo", "gdpo"]),
         ("toy", [*list(METHODS)[:5], *list(METHODS)[6:11]]),
         ("conflict", [*list(METHODS)[:5], *list(METHODS)[6:11]]),
     )

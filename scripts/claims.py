@@ -201,7 +201,7 @@ def claims_table() -> pd.DataFrame:
     for folder, claims, command in EXPERIMENTS:
         for claim in claims():
             arms = (folder / claim.first, folder / claim.second)
-            one, other = ({run.name for run in arm.glob("seed?")} for arm in arms)
+            one, other = ({run.name for run in arm.glob("seed*")} for arm in arms)
             if len(one & other) < 2:
                 continue
             runs = load_arms(folder, claim.first, claim.second)

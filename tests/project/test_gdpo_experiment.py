@@ -28,7 +28,7 @@ def differences(lab, one, other):
 
 def test_a_run_and_its_twin_differ_in_nothing_but_the_advantage(lab):
     advantage = {"algorithm", "multi_objective_aggregation"}
-    for setting in ("length", "three", "format", "short", "toy"):
+    for setting in ("length", "three", "format", "short", "toy", "smollm2"):
         assert differences(lab, f"{setting}_grpo", f"{setting}_gdpo") == advantage
     twins = "length_grpo_conditioned", "length_gdpo_conditioned"
     assert differences(lab, *twins) == advantage
@@ -91,3 +91,34 @@ def test_a_rule_of_ones_own_gets_its_row(lab, monkeypatch, tmp_path, capsys):
     rule.write_text(RULE.replace("0.5", "0.25"))  # another text, another row
     options = type("Options", (), {"command": "own", "rule": words[3], "seeds": [3]})
     assert lab.plan(options)[0].folder.parent.name != before
+
+
+def test_an_integer_is_what_stands_in_the_last_answer(lab):
+    rewards = importlib.import_module("gdpo_rewards")
+    texts = [
+        "<answer>12</answer>",
+        "<answer>1</answer> <answer> 7 ",
+        "4",
+        "",
+        "<answer>",
+    ]
+    texts += [
+        "<answer>1.5</answer>",
+        "<answer>x²</answer>",
+        "<answer>²</answer>",
+        "3 4",
+    ]
+    found = rewards.integer_reward([[{"role": "assistant", "content": texts[0]}]])
+    assert found == [1.0]
+    assert rewards.integer_reward(texts) == [
+        1.0,
+        1.0,
+        1.0,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+    ]
+    sys.modules.pop("gdpo_rewards")
