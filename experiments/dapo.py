@@ -84,7 +84,13 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "clip_unbounded": OFTEN | {"epsilon_high": 100.0},
 }
 # one-digit products, a fifth right before; four fifths of the answers are truncated
-PRETRAINED = {"learning_rate": 1e-5, "steps_per_generation": 4, "max_steps": 8}
+PRETRAINED = {
+    "learning_rate": 1e-5,
+    "generation_batch_size": 32,  # 4 questions x 8 responses, an update a question
+    "per_device_train_batch_size": 8,
+    "steps_per_generation": 4,
+    "max_steps": 8,
+}
 SMOLLM2: dict[str, dict[str, Any]] = {
     "smollm2_naive": PRETRAINED,
     "smollm2_higher": PRETRAINED | HIGHER,

@@ -11,7 +11,7 @@ long: where GDPO's paper starts as well. The toy has three rewards, and in `conf
 two of them cannot both be had. SmolLM2 has three: accuracy, digits, tags. An arm is a
 setting and a method; the methods of a setting differ in their advantages and in nothing
 else, and no arm was tuned: learning rate and batch are those of
-`configs/search/gdpo.yaml`, the batch halved, and of `configs/r1_zero.yaml` for SmolLM2;
+`configs/search/gdpo.yaml` and, for SmolLM2, `configs/r1_zero.yaml`, the batch halved;
 the toy's come from the notebook that first had it.
 """
 
@@ -74,7 +74,7 @@ SETTINGS |= {
 SETTINGS["smollm2"] = {  # the authors' demo in miniature: a pretrained model, R1's tags
     "policy": "smollm2-135m",
     "task": "addition-r1",
-    "generation_batch_size": 64,  # 8 questions x 8 responses
+    "generation_batch_size": 32,  # 4 questions x 8 responses
     "per_device_train_batch_size": 16,
     "max_completion_length": 32,
     "bf16": None,  # measured where the run starts

@@ -41,6 +41,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from ipywidgets import interact
 
 import rlnotes as rl
 from rlnotes.analysis.figures import plot_surrogate, use_style
@@ -81,6 +82,11 @@ print("torch", torch.__version__.split("+")[0])
 # Three things differ from GRPO's Eq 3: no KL term, two $\varepsilon$, and one mean over the
 # tokens of the group in place of a mean of means. (The slides write $\epsilon$ on one page and
 # $\varepsilon$ on the next; it is one symbol.) The constraint is not part of the loss.
+#
+# The next cell holds these five lines against the library, value and gradient, on two prompts:
+# the worked group, and the same four completions in reverse order with other advantages. The
+# library calls this aggregation `"dapo_prompt"`, because the frameworks' `"dapo"` is another; we
+# come to that.
 
 
 # %%
@@ -92,13 +98,6 @@ def dapo_loss(logps, old_logps, advantages, mask, num_generations, low=0.2, high
     return -(per_prompt / tokens).mean()
 
 
-# %% [markdown]
-# We hold the five lines against the library, value and gradient, on two prompts: the worked
-# group, and the same four completions in reverse order with other advantages. The library calls
-# this aggregation `"dapo_prompt"`, because the frameworks' `"dapo"` is another; we come to
-# that.
-
-# %%
 mask = torch.cat([group.completion_mask, group.completion_mask.flip(0)])
 old = torch.cat([group.old_per_token_logps, group.old_per_token_logps.flip(0)])
 now = torch.cat([group.per_token_logps, group.per_token_logps.flip(0)])
@@ -157,7 +156,7 @@ def report(keys, first, second):
         print(f"{WORDS.get(key, key):28} {gap(key, first, second)}")
 
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 def paper(axes, *figures, ylabel, title):
     for name, label, style in figures:
         table = rl.paper_curve(f"dapo_{name}")
@@ -167,7 +166,7 @@ def paper(axes, *figures, ylabel, title):
         axes.legend(fontsize=8)
 
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 def ours(axes, arms, key, x="step"):
     arms = {arm: arms[arm] for arm in recorded(*arms)}
     if not arms:
@@ -194,6 +193,9 @@ def ours(axes, arms, key, x="step"):
 # does the term have? On the worked group, whose policy is still near its reference, we compare
 # the gradient of the KL term ($k_3$) with that of the surrogate. What $\beta=0$ saves for certain
 # is a second model in memory and a forward pass per batch.
+#
+# **In the lab** the arm `kl` trains with $\beta=0.04$, GRPO's own value; `kl_measured` with
+# $10^{-9}$, which moves no weight and only has the divergence logged.
 
 # %% tags=["nbval-check-output"]
 worked_a = rl.group_relative_advantages(group.rewards, 4)
@@ -208,19 +210,12 @@ for beta in (0.04, 0.001):
     share = (gradient - surrogate_gradient).norm() / surrogate_gradient.norm()
     print(f"β = {beta:<5}  KL gradient / surrogate gradient = {share:.5f}")
 
-# %% [markdown]
-# **In the lab.** `kl` trains with $\beta=0.04$, GRPO's own value; `kl_measured` with $10^{-9}$,
-# which moves no weight and only has the divergence logged. The paper has no figure for this
-# decision, only the sentence that a policy which is to reason at length leaves its base anyway.
-
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.7))
 arms = {"kl_measured": "no KL term", "kl": "β = 0.04"}
 ours(panels[0], arms, "kl")
 panels[0].set(ylabel="KL from the reference, nats a token", yscale="log")
-_ = ours(panels[1], arms, SAMPLED)
-
-# %%
+ours(panels[1], arms, SAMPLED)
 WORDS["kl"] = "KL, nats a token"
 report(["kl", SAMPLED, NATS], "kl_measured", "kl")
 
@@ -254,41 +249,34 @@ for axes in figure.axes:
 # absolute terms it leaves a rare token almost no room (0.002 for the one of 0.01) and a common
 # one a lot (0.1 for one of 0.5): that is how the clip narrows a policy.
 
-# %% tags=["nbval-check-output"]
-for p_old in (0.01, 0.2, 0.9):
-    bounds = [(1 + high) * p_old for high in (0.2, 0.28)]
-    words = ["not binding" if bound > 1 else "binds" for bound in bounds]
-    print(
-        f"p_old = {p_old:<4}  ε_high = .2: {bounds[0]:.4f} {words[0]:11}"
-        f"  ε_high = .28: {bounds[1]:.4f} {words[1]}"
-    )
-
-# %% [markdown]
-# In the **worked group** two tokens of right answers lie between the two bounds. GRPO has
-# stopped them, DAPO still learns from them. A third one, an end token, is beyond both.
 
 # %% tags=["nbval-check-output"]
-logps, old_logps, wmask = group.per_token_logps, *(worked[i] for i in (0, 2))
-ratio = rl.importance_ratio(logps, old_logps, wmask)
-for i, t in ((ratio > 1.2) & (worked_a[:, None] > 0)).nonzero().tolist():
-    p_old, p_now = old_logps[i, t].exp(), logps[i, t].exp()
-    who = "stopped by both" if ratio[i, t] > 1.28 else "freed by ε_high = .28"
-    print(f"o{i + 1} {group.tokens[i][t]:5} {p_old:.3f} → {p_now:.3f}  {who}")
-for high in (0.2, 0.28):
-    shares = rl.clip_fractions(ratio, worked_a, wmask, epsilon_high=high)
-    print(
-        f"ε_high = {high:<4} clip_ratio/high_mean {shares['clip_ratio/high_mean']:.4f}"
-    )
+def draw_room(p_old=0.01, epsilon_low=0.2, epsilon_high=0.28):
+    _, axes = plt.subplots(figsize=(5.5, 2.4))
+    p = torch.linspace(0.001, 1, 500)
+    highs = {0.2: STYLES[0], epsilon_high: STYLES[1]}
+    for high, (color, dash) in highs.items():
+        rise = torch.clamp((1 + high) * p, max=1) - p
+        axes.plot(p, rise, dash, color=color, label=f"upper bound 1 + {high:g}")
+    axes.plot(p, -epsilon_low * p, ":", color="black", label="lower bound")
+    bounds = (1 - epsilon_low) * p_old, min(1.0, (1 + epsilon_high) * p_old)
+    axes.vlines(p_old, *(bound - p_old for bound in bounds), color="black", lw=4)
+    axes.set(xlabel="probability before", ylabel="change until the clip")
+    axes.set_title(f"{p_old:g} may move to between {bounds[0]:.4f} and {bounds[1]:.4f}")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 
-# %% jupyter={"source_hidden": true}
-figure, (room, entropy, accuracy) = plt.subplots(1, 3, figsize=(10, 2.6))
-p = torch.linspace(0.002, 1, 500)
-for high, (color, dash) in zip((0.2, 0.28), STYLES, strict=False):
-    rise = torch.clamp((1 + high) * p, max=1) - p
-    room.plot(p, rise, dash, color=color, label=f"ε_high {high}")
-room.set(xlabel="probability before", ylabel="rise until the clip stops it")
-room.set_title("room to rise")
-room.legend(fontsize=8)
+
+for p in (0.01, 0.5, 0.9):
+    print(f"{p}: up to {p * 1.2:.3f} with ε_high .2, up to {p * 1.28:.4f} with .28")
+print(f"the bound can bind below 1/1.2 = {1 / 1.2:.2f}")
+draw_room()
+
+# %%
+sliders = {"p_old": (0.01, 0.99, 0.01), "epsilon_low": (0.05, 0.5, 0.05)}
+_ = interact(draw_room, **sliders, epsilon_high=(0.05, 1.0, 0.01))
+
+# %% tags=["hide-input"]
+figure, (entropy, accuracy) = plt.subplots(1, 2, figsize=(7.5, 2.6))
 pair = (("2", "ε_high 0.2", STYLES[0]), ("1", "ε_high 0.28", STYLES[1]))
 for axes, name, ylabel in (
     (entropy, "2b", "entropy, nats a token"),
@@ -305,7 +293,7 @@ for axes, name, ylabel in (
 # does bind, and differ in $\varepsilon_\text{high}$ alone: 0.2, DAPO's 0.28, and a bound so high
 # that it is none (100). Truncated responses are filtered in all three.
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 3, figsize=(10, 2.6))
 arms = {
     "clip": "ε_high 0.2",
@@ -379,27 +367,28 @@ for size in (4, 16):
     kept = kept_share(chances, size).tolist()
     print(f"G = {size:2}", [round(k, 3) for k in kept], [round(1 / k, 1) for k in kept])
 
-# %% jupyter={"source_hidden": true}
-figure, (share_axes, factor_axes, solved) = plt.subplots(1, 3, figsize=(10, 2.6))
-grid = torch.linspace(0.002, 0.998, 499)
-for size, (color, dash) in zip((4, 16, 64), STYLES, strict=False):
-    kept = kept_share(grid, size)
-    share_axes.plot(grid, kept, dash, color=color, label=f"G = {size}")
-    factor_axes.semilogy(grid, 1 / kept, dash, color=color)
-share_axes.set(xlabel="chance p to be right", ylabel="share of groups kept")
-share_axes.legend(fontsize=8)
-factor_axes.set(xlabel="chance p to be right", ylabel="groups sampled per group kept")
-paper(
-    solved,
-    ("fig3b_1", "paper", STYLES[0]),
-    ylabel="prompts all right",
-    title="Figure 3b",
-)
-lab = rl.metric_bands(rl.load_arms(DAPO, "naive"), "frac_all_right")
-top = solved.twiny()
-top.plot(lab["step"], lab["estimate"], STYLES[1][1], color=STYLES[1][0])
-top.set_xlabel("our step (dashed)", color=STYLES[1][0])
-top.grid(False)
+
+# %% tags=["hide-input"]
+def draw_kept(G=16, p=0.9):
+    _, (share, cost) = plt.subplots(1, 2, figsize=(7.5, 2.6))
+    grid = torch.linspace(0.002, 0.998, 499)
+    kept = kept_share(torch.tensor(p), G)
+    for size, (color, dash) in zip((4, 64, G), STYLES, strict=False):
+        found = kept_share(grid, size)
+        share.plot(grid, found, dash, color=color, label=f"G = {size}")
+        cost.semilogy(grid, 1 / found, dash, color=color)
+    share.plot(p, kept, "o", color="black")
+    cost.plot(p, 1 / kept, "o", color="black")
+    share.set(xlabel="chance p to be right", ylabel="share of groups kept")
+    share.legend(fontsize=8)
+    cost.set(xlabel="chance p to be right", ylabel="groups sampled per group kept")
+    cost.set_title(f"G = {G}, p = {p:g}: {1 / kept:.1f}")
+
+
+draw_kept()
+
+# %%
+_ = interact(draw_kept, G=(2, 64), p=(0.02, 0.98, 0.02))
 
 # %% [markdown]
 # ### The trap: filter on accuracy, not on the reward
@@ -432,15 +421,21 @@ except ValueError as error:
 # %% [markdown]
 # ### In the lab: both axes
 #
-# The paper's Figure 6 has updates below, and its curves reach their highest points far apart (the
+# Figure 3b has the share of prompts that are all right, which fill the batch for nothing; ours is
+# beside it. The paper's Figure 6 has updates below, and its curves reach their highest points far apart (the
 # updates are printed below); what was sampled and discarded is not on that axis. The paper
 # answers that generation time is set by the longest completion, so that extra samples may be
 # nearly free on a large cluster. We draw the naive arm with and without dynamic sampling over
 # updates and over completions generated, used or not, and print the
 # seconds of a step in the middle of the run (the machine did other things beside it).
 
-# %% jupyter={"source_hidden": true}
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 2.6))
+# %% tags=["hide-input"]
+figure, panels = plt.subplot_mosaic("AAABBB;CCDDEE", figsize=(10, 5.2))
+solved, all_right, left, middle, right = panels.values()
+curve = ("fig3b_1", "paper", STYLES[0])
+paper(solved, curve, ylabel="prompts all right", title="paper, Figure 3b")
+ours(all_right, {"naive": "naive GRPO"}, "frac_all_right")
+all_right.set_ylabel("groups all right")
 curves = (("fig6_2", "without", STYLES[0]), ("fig6_1", "dynamic sampling", STYLES[1]))
 paper(left, *curves, ylabel="AIME avg@32", title="paper, Figure 6")
 arms = {"naive": "without", "resample": "dynamic sampling"}
@@ -503,6 +498,7 @@ for arm in ("naive", "resample"):
 # Two prompts show it: 10 tokens with loss 1 each, 100 tokens with loss 0.
 
 # %% tags=["nbval-check-output"]
+wmask = group.completion_mask
 two_prompts = (torch.arange(50) < torch.tensor([[5], [5], [50], [50]])).long()
 losses = torch.tensor([1.0, 1, 0, 0])[:, None].expand(4, 50)
 for loss_type, what in (("dapo_prompt", "Eq 8 as written"), ("dapo", "as coded")):
@@ -515,16 +511,15 @@ for loss_type, what in (("dapo_prompt", "Eq 8 as written"), ("dapo", "as coded")
 # %% [markdown]
 # As written, prompts count alike; as coded, a prompt with long answers counts more (and after a
 # mini-batch split the denominator depends on who else is in it). In the **worked group** there
-# is one prompt, so both agree. The weight of one token under each rule, for lengths 3, 5, 7,
-# 12:
-
-# %% [markdown]
+# is one prompt, so both agree. The first panel below has the weight of one token under each rule,
+# for answers of 3, 5, 7 and 12 tokens.
+#
 # **[Erratum 21](../docs/errata.md#erratum-21).** The slide with Figure 4 lost its legend. In the paper the curves that explode
 # are those *without* token-level loss: entropy to 2.7 and more, length to almost 4,900 tokens.
 # In the lab below a mini-batch holds four groups, so the
 # denominator as coded is the tokens of 32 completions.
 
-# %% jupyter={"source_hidden": true} tags=["nbval-check-output"]
+# %% tags=["hide-input", "nbval-check-output"]
 rules = {"grpo": "mean of means", "dapo": "mean of the batch", "dr_grpo": "constant"}
 figure, (bars, entropy, length) = plt.subplots(1, 3, figsize=(10, 2.6))
 for n, ((rule, label), (color, _)) in enumerate(
@@ -551,7 +546,7 @@ for axes, (name, ylabel) in zip((entropy, length), words.items(), strict=True):
 # `naive` is GRPO's mean of means, `tokens` the mean over the tokens of a mini-batch (`"dapo"`),
 # `prompt` Eq 8 as written (`"dapo_prompt"`), `constant` Dr. GRPO's fixed divisor.
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 3, figsize=(10, 2.6))
 arms = {
     "naive": "mean of means",
@@ -563,8 +558,6 @@ for axes, key in zip(panels, (NATS, LENGTH, SAMPLED), strict=True):
     ours(axes, arms, key)
     if key != NATS and axes.get_legend():
         axes.get_legend().remove()
-
-# %%
 for arm in ("tokens", "prompt", "constant"):
     report([LENGTH, NATS, "entropy", SAMPLED], arm, "naive")
 
@@ -611,9 +604,7 @@ for rule in ("dapo", "grpo"):
 # $$R_\text{length}(y)=\begin{cases}0,&|y|\le L_\text{max}-L_\text{cache}\\
 # \dfrac{(L_\text{max}-L_\text{cache})-|y|}{L_\text{cache}},&L_\text{max}-L_\text{cache}<|y|\le L_\text{max}\\
 # -1,&L_\text{max}<|y|\end{cases}\qquad\text{(DAPO Eq 13)}$$
-
-
-# %% [markdown]
+#
 # **[Erratum 23](../docs/errata.md#erratum-23), the one plain mistake among the DAPO slides.** Below Eq 13 stands
 #
 # > $L_{\text{max}}$ : 16,384 tokens,  $L_{\text{cache}}$ : 4,096 tokens
@@ -658,7 +649,7 @@ assert torch.allclose(
 )
 print("weight 2 on 0/1: the advantages of ±1")
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 figure, (shape, accuracy, entropy) = plt.subplots(1, 3, figsize=(10, 2.6))
 span = torch.arange(8192, 20481, 64)
 for limit, label, (color, dash) in zip(
@@ -685,7 +676,7 @@ for axes, name, ylabel in (
 # mid-run. These three arms allow 48 tokens, four tries, so that truncation binds from the start:
 # `short` as it is, with filtering, and with the punishment over the last 16 tokens.
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 3, figsize=(10, 2.6))
 arms = {
     "short": "48 tokens",
@@ -694,8 +685,6 @@ arms = {
 }
 for axes, key in zip(panels, (TRUNCATED, LENGTH, SAMPLED), strict=True):
     ours(axes, arms, key)
-
-# %%
 for arm in ("short_filter", "short_punish"):
     report([TRUNCATED, LENGTH, NATS, SAMPLED], arm, "short")
 
@@ -705,47 +694,6 @@ for arm in ("short_filter", "short_punish"):
 # costs nothing. Note what the lab lacks: a response that is cut off after four tries had not found
 # the target, so the "reward noise" of the slide, sound reasoning that is called wrong, hardly
 # exists here, and a search that is told to be short stops before the target.
-
-# %% [markdown]
-# ## What to watch: Figure 7
-#
-# The paper closes with the four curves that its authors watched: length, reward, entropy and the
-# mean probability of a sampled token. Above theirs, below ours, of the whole of DAPO. Their
-# reward is $\pm1$ plus the punishment, ours twice 0/1 plus the punishment, so the scales differ.
-
-# %% jupyter={"source_hidden": true}
-figure, rows = plt.subplots(2, 4, figsize=(10.5, 4.2))
-names = {"7a": LENGTH, "7b": "reward", "7c": "entropy", "7d": "mean_probability"}
-WORDS |= {"mean_probability": "probability of a token", "reward": "training reward"}
-for (name, key), above, below in zip(names.items(), *rows, strict=True):
-    curve = (f"fig{name}_1", "", STYLES[1])
-    paper(above, curve, ylabel=WORDS[key], title=f"paper, Figure {name}")
-    ours(below, {"dapo": "DAPO"}, key)
-    below.get_legend().remove()
-
-# %% [markdown]
-# Length and reward rise in both. The entropy is where they part: theirs falls and then climbs
-# slowly, which the authors call good; ours falls to the end, and the probability of a sampled
-# token rises with it. Forty steps of a small search are the first tenth of such a curve, if it is
-# the same curve at all.
-
-# %% [markdown]
-# ## What usually goes wrong
-#
-# * **Clip-higher changes nothing.** One update per rollout: `clip_ratio/high_mean` is 0 and
-#   stays 0.
-# * **The punishment starts too early.** `max_completion_length` is Eq 13's $L_\text{max}$,
-#   cache included; look at `rewards/soft_overlong_punishment_reward/mean` in the first step: it
-#   should be near 0.
-# * **The filter looks at the total.** All-wrong groups survive for their lengths;
-#   `frac_reward_zero_std` is 0 while `rewards/accuracy_reward/mean` of many groups is 0.
-# * **The run hangs or fails in the middle.** Too few mixed groups left:
-#   `dynamic_sampling/batches` climbs. verl's recipe stops with an error after
-#   `max_num_gen_batches`; ours fills up after `max_resample_times`.
-# * **`reward` does not rise under dynamic sampling.** It is the reward of the kept groups;
-#   evaluate.
-# * **The token mean depends on the split.** In gradient accumulation the denominator must be
-#   the tokens of all micro-batches (`num_items_in_batch`), or short ones count more.
 
 # %% [markdown]
 # ## Exercises
@@ -799,8 +747,7 @@ check_exercise("dapo-3", keep_from_totals)
 # **5. A small experiment.** Copy an arm of `SWITCHES` in `experiments/dapo.py`, change *one* number
 # (the cache of the punishment, $\varepsilon_\text{high}$, `max_resample_times`), train seeds 0 to 2,
 # and fill in: *I expected … because …; the difference was … [ …, … ]; I would need … seeds to know.*
-
-# %% [markdown]
+#
 # <details><summary>Solutions</summary>
 #
 # ```python

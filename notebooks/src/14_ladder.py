@@ -82,7 +82,7 @@ for name, score, gain, error in zip(ladder, scores, gains, gain_errors, strict=T
 # the token-level loss 6; in Table 1 it is 8 and 1. What a technique brings depends on what is
 # already there, and on the run.
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 figure, (bars, curves) = plt.subplots(1, 2, figsize=(11, 3.2))
 bars.barh(range(6), scores, color=["#999999", *["#0072B2"] * 4, "#D55E00"])
 bars.errorbar(scores, range(6), xerr=2 * errors, fmt="none", color="black", capsize=3)
@@ -186,7 +186,7 @@ for name, step in zip(list(RUNGS.values())[1:], steps, strict=True):
         f"{name:28} {step.interval}   {step.first_higher} of {step.interval.n} higher"
     )
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2))
 for y, arm in enumerate(RUNGS):
     seeds, row = scores.loc[scores["algorithm"] == arm, SAMPLED], levels.loc[arm]
@@ -248,7 +248,7 @@ def difference(first, second):
     return rl.paired_difference(finals(first, second), SAMPLED, first, second).interval
 
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 ways = ("as a rung", "alone", "whole, less without it")
 figure, axes = plt.subplots(figsize=(8, 3.4))
 rows = []
@@ -280,7 +280,7 @@ pd.DataFrame(rows, columns=["technique", *ways]).set_index("technique")
 # Dynamic sampling draws more than it trains on. The same arms over updates and over completions
 # generated; the second comparison stops where the arm without resampling has ended.
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 STYLES = [("#0072B2", "-"), ("#009E73", "-."), ("#D55E00", "--")]
 figure, panels = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
 table = rl.load_arms(DAPO, "naive", WITHOUT, "dapo").dropna(subset=[SAMPLED])
@@ -324,7 +324,7 @@ for first, second in (("dapo", WITHOUT), ("dapo", "naive"), ("resample", "naive"
 #
 #     rlnotes train --config configs/search/dr_grpo.yaml seed=2 mask_truncated_completions=true
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 ROOT = rl.project_folder() / "data"
 figure, panels = plt.subplots(1, 2, figsize=(9, 2.8))
 fallen = ROOT / "runs" / "dr-grpo_search_search-base_seed2"
@@ -450,7 +450,7 @@ print("MaxRL's push is the share of wrong answers; GDPO keeps GRPO's of one rewa
 #
 #     python experiments/dapo.py switches --arms gspo,cispo,maxrl,constant --seeds 0-4
 
-# %% jupyter={"source_hidden": true}
+# %% tags=["hide-input"]
 AFTER = {
     "gspo": "GSPO",
     "cispo": "CISPO",
