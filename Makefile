@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env run test test-isa check format notebooks lab table mutants clean
+.PHONY: help env run test test-isa check format notebooks html lab table mutants clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [NB=03_grpo] [PYTHON=python3.12] [VENV=.venv]"
@@ -58,6 +58,11 @@ format: env  ## let ruff reformat the code
 
 notebooks: env  ## rebuild and execute the notebooks from notebooks/src (one: NB=03_grpo)
 	$(BIN)/python -m rlnotes.teaching.notebook_pairs build $(NB)
+
+html: env  ## the committed notebooks as HTML in build/html (THEME=dark)
+	$(BIN)/jupyter nbconvert --to html --template html --theme $(or $(THEME),light) \
+	  --TemplateExporter.extra_template_basedirs=notebooks --output-dir build/html \
+	  $(or $(NB:%=notebooks/%.ipynb),notebooks/*.ipynb)
 
 lab: env  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

@@ -30,6 +30,13 @@ ALGORITHM_COLORS = {
     "dapo": "#D55E00",
     "gdpo": "#009E73",
 }
+ALGORITHM_NAMES = {
+    "ppo": "PPO",
+    "grpo": "GRPO",
+    "dr_grpo": "Dr. GRPO",
+    "dapo": "DAPO",
+    "gdpo": "GDPO",
+}
 ALGORITHM_DASHES = {"ppo": ":", "grpo": "-", "dr_grpo": "--", "dapo": "-.", "gdpo": "-"}
 OKABE_ITO = [
     "#0072B2",
@@ -158,10 +165,10 @@ def plot_bands(
 ) -> Figure:
     """Mean over seeds with Student's 95 % interval at every step, a color per `by`.
 
-    `runs` is `reading.load_runs(...)`, or `statistics.at_equal(...)` with another
+    `runs` is `reading.load_runs(...)`, or `statistics.at_equal(...)` with its key as
     `xlabel`. `smooth` averages that many rows of each run and is written on the axis. A
-    share's band stays in [0, 1]. Seeds are counted in the legend: one seed has no band.
-    Raises ValueError for an unknown key.
+    share's band stays in [0, 1]. Seeds are counted in the legend, below the panels: one
+    seed has no band. Raises ValueError for an unknown key.
     """
     check_columns("runs", runs, [by, "seed", "step", *keys])
     figure, axes = _panels(len(keys), columns)
@@ -169,11 +176,17 @@ def plot_bands(
         for name, group in runs.dropna(subset=[key]).groupby(by, sort=False):
             table = group.pivot(index="step", columns="seed", values=key)
             table = table.rolling(smooth, min_periods=1).mean()
-            label = f"{name} ({table.shape[1]} seeds)"
+            shown = ALGORITHM_NAMES.get(str(name), str(name))
+            label = f"{shown} ({table.shape[1]} seeds)"
             _band(panel, label, str(name), colors, table, is_share(key))
         _label(panel, key)
-        panel.set_xlabel(f"{xlabel} (mean of {smooth})" if smooth > 1 else xlabel)
-    axes[0].legend(fontsize=8)
+        along = xlabel if xlabel == "step" else in_words(xlabel)[0]
+        panel.set_xlabel(f"{along} (mean of {smooth})" if smooth > 1 else along)
+    lines, names = axes[0].get_legend_handles_labels()
+    width, height = figure.get_size_inches()
+    across = int(width / 1.55)  # names of 8 points
+    figure.set_figheight(height + 0.2 * -(-len(names) // across))
+    figure.legend(lines, names, loc="outside lower center", ncols=across, fontsize=8)
     return figure
 
 
@@ -225,7 +238,11 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
     columns = min(columns, count)
     rows = -(-count // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(3.2 * columns, 2.4 * rows), squeeze=False
+        rows,
+        columns,
+        figsize=(3.2 * columns, 2.4 * rows),
+        squeeze=False,
+        layout="constrained",  # what leaves room for a legend outside
     )
     flat = list(axes.flat)
     for empty in flat[count:]:
