@@ -18,6 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
+from difference_links import LINKS
 from difference_row import Row
 from difference_symptoms import SYMPTOMS
 from differences_in_advantages import ROWS as ADVANTAGE_ROWS
@@ -151,6 +152,9 @@ def _section(row: Row) -> str:
         f"**Paper.** {row.paper}",
         f"**Code.** {row.code}",
     ]
+    if row.number in LINKS:
+        places = (f"{x.who} [`{x.says}`]({x.url})" for x in LINKS[row.number])
+        parts.append(f"**Where.** {'; '.join(places)}.")
     if row.example is not None:
         header = (inspect.getdoc(row.example) or "").rstrip(".")
         parts += [_table(header, numbers_of(row)), _code(row.example)]
@@ -180,15 +184,17 @@ def page() -> str:
     source = inspect.getsource(by_name).strip()
     return f"""# Differences
 
-The same algorithm has other numbers in every code base. Each row below says what the
-paper's equation says, who does what, what that does to a small example, and what it
-means for a run.
+The same algorithm comes out with different numbers in every code base. Each row below
+says what the paper's equation says, who does what and on which line, what that does to
+a small example, and what it means for a run.
 
 This page is written by `python scripts/differences.py`, which executes every example;
 `tests/project/test_differences.py` compares it with what is committed. Numbers come
 from the library under its conventions. "Itself" marks numbers of the other code base,
 stored in `tests/equations/golden` by a script that ran it. Whatever no code of this
-library can show is marked, with the version in which it was read or run.
+library can show is marked, with the version in which it was read or run. A link under
+"Where" leads to a line that does not move; those of TRL are compared with the installed
+version by the same test.
 
 ## Reproduce a code base: name it
 

@@ -23,7 +23,7 @@
 # * say why several updates on one batch of samples need a ratio,
 # * write one step of GRPO with nothing but PyTorch, and recognize it in `rlnotes.train`.
 #
-# **Reading:** about 32 minutes. **Running:** under 30 seconds on two cores. **Builds on:** PyTorch.
+# **Reading:** about 31 minutes. **Running:** under 30 seconds on two cores. **Builds on:** PyTorch.
 # **Next:** [01 The search lab](01_search_lab.ipynb), the small world of the experiments.
 
 # %%
@@ -43,7 +43,6 @@ from rlnotes.training.config import make_config
 from rlnotes.training.loop import train
 
 use_style()
-plt.rcParams["figure.dpi"] = 120
 torch.set_num_threads(1)  # a tiny model: a second thread only waits
 torch.set_printoptions(precision=4, sci_mode=False, linewidth=100)
 print(f"torch {torch.__version__.split('+')[0]}")
@@ -318,13 +317,14 @@ def reuse_one_batch(with_ratio, updates=300):
 
 ways = {"without the ratio": reuse_one_batch(False), "with it": reuse_one_batch(True)}
 
-# %%
-figure, panels = plt.subplots(1, 3, figsize=(9.5, 2.6))
+# %% tags=["hide-input"]
+figure, panels = plt.subplots(1, 3, figsize=(9.5, 2.9))
 for panel, (name, policies) in zip(panels, ways.items()):
     panel.stackplot(range(300), policies.T, colors=colors, labels=names, alpha=0.8)
     panel.set(title=name, xlabel="update on the same batch", ylim=(0, 1))
 panels[0].set_ylabel("probability")
-panels[1].legend(loc="lower right", fontsize=7, frameon=True)
+lines = panels[1].get_legend_handles_labels()
+figure.legend(*lines, loc="outside lower center", ncols=3, fontsize=9)
 panels[2].plot(ways["with it"][:, 0] / start[0], color=colors[0])
 panels[2].set(title="ratio of arm 1", xlabel="update on the same batch", ylabel="ρ")
 for name, policies in ways.items():

@@ -237,9 +237,9 @@ columns = ["policy", "decoding", "accuracy (95 % over questions)"]
 DataFrame(table, columns=[*columns, "as if all were independent", "cut off"])
 
 # %% [markdown]
-# The last interval but one is the wrong one. For the untrained policy it hardly differs, because this policy guesses, and no question is much
-# easier for it than another. After training some questions are always answered and some seldom, and the wrong interval is
-# too narrow.
+# The column "as if all were independent" is the wrong one. For the untrained policy it hardly differs, because this policy guesses, and no question is much
+# easier for it than another. After training some questions are always answered and some seldom, and the wrong interval of the sampled accuracy is
+# too narrow. A greedy answer is one per question, so there the two agree.
 #
 # Sampling is far better, before training and after it. That is unusual for a benchmark of single answers, and the reason is easy to
 # see in a greedy response that was cut off:
@@ -265,9 +265,9 @@ print(f"{len(loops)} of {len(asked_greedy)} greedy responses never answer")
 rates = task.describe(sampled.texts, asked)
 meaning = {
     "tries": "tries in a response",
-    "waits": "`wait` in a response",
+    "waits": "times it says wait in a response",
     "hits_recognized": "share of hits that are answered",
-    "misses_retried": "share of misses followed by `wait`",
+    "misses_retried": "share of misses followed by wait",
     "repeated": "share of tries made before in the same response",
     "arithmetic": "share of equations that are right",
 }

@@ -27,12 +27,13 @@
 # * compare a reward with a random, a constant and a wrong one,
 # * write a reward that ranks the answers to one question.
 #
-# **Reading:** about 25 minutes. **Running:** about 40 seconds. **Builds on:** [03 GRPO](03_grpo.ipynb), [05 R1-Zero](05_r1_zero.ipynb).
+# **Reading:** about 26 minutes. **Running:** about 40 seconds. **Builds on:** [03 GRPO](03_grpo.ipynb), [05 R1-Zero](05_r1_zero.ipynb).
 # **Next:** [11 Train](11_train.ipynb).
 
 # %%
 import re
 import time
+import warnings
 from math import comb
 
 import matplotlib.pyplot as plt
@@ -57,11 +58,11 @@ boxes = {
     "q": (0.9, 1.5, "question +\nchat template", "data"),
     "m": (2.6, 1.5, "model", "learns"),
     "d": (4.0, 1.5, "decoded\ntext", "data"),
-    "e": (5.7, 2.2, "extraction:\nwhere is the answer?", "rule"),
-    "g": (5.7, 0.8, "gold column:\nwhat is the answer?", "data"),
-    "v": (7.9, 1.5, "verifier:\nthe same?", "rule"),
-    "f": (7.9, 2.7, "format rules", "rule"),
-    "r": (9.7, 1.9, "weighted\nsum", "rule"),
+    "e": (5.7, 1.5, "extraction:\nwhere is the answer?", "rule"),
+    "g": (5.7, 0.5, "gold column:\nwhat is the answer?", "data"),
+    "v": (7.9, 1.0, "verifier:\nthe same?", "rule"),
+    "f": (5.7, 2.5, "format rules", "rule"),
+    "r": (9.7, 1.8, "weighted\nsum", "rule"),
 }
 arrows = [("q", "m", "-", ""), ("m", "d", "-", ""), ("d", "e", "-", "")]
 arrows += [("e", "v", "-", ""), ("g", "v", "-", ""), ("d", "f", "-", "")]
@@ -347,10 +348,13 @@ def true_accuracy(control, seed):
 
 
 # %%
-curves = {
-    name: torch.tensor([true_accuracy(control, seed) for seed in range(3)])
-    for name, control in controls.items()
-}
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    curves = {
+        name: torch.tensor([true_accuracy(control, seed) for seed in range(3)])
+        for name, control in controls.items()
+    }
+print("the library said:", *sorted({str(one.message) for one in said}), sep="\n")
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(figsize=(7.5, 3))
@@ -360,6 +364,7 @@ for name, values in curves.items():
     axes.plot(range(1, 21), values.T, color=looks[name], lw=0.6, alpha=0.6)
     axes.plot(range(1, 21), values.mean(0), color=looks[name], lw=2, label=name)
 axes.set(xlabel="step", ylabel="share of right answers", ylim=(0, 1))
+axes.set_xticks(range(0, 21, 5))
 axes.set_title("true accuracy under four rewards: three seeds and their mean")
 axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 for name, values in curves.items():
@@ -440,8 +445,14 @@ rows = {
 }
 scores = pd.DataFrame(rows, index=names).T
 print(scores.round(2).to_string())
-axes = scores.plot(logx=True, style=["o-", "s--", "^:"], figsize=(6, 2.8))
-_ = axes.set(xlabel="samples k", ylabel="score of one and the same policy", ylim=(0, 1))
+
+# %% tags=["hide-input"]
+axes = scores.plot(logx=True, style=["o-", "s--", "^:"], figsize=(7.5, 2.8))
+axes.set_xticks(ks, map(str, ks))
+axes.minorticks_off()
+axes.set(xlabel="samples k", ylabel="score", ylim=(0, 1.05))
+axes.set_title("three scores of one and the same policy")
+_ = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% [markdown]
 # Nothing about the policy changed from left to right. avg@k has no trend in k: more samples only make it more precise. pass@k goes to 1 wherever a right answer is possible at all. maj@k goes to the share of
@@ -498,7 +509,25 @@ check_exercise("reward-3", extract)
 #
 # </details>
 #
-# ### Change the run, and an open experiment
+# ### Change the run
+#
+# The random reward pays half of the answers. Predict what a reward does that pays one answer in ten by chance, or that pays *every* answer and one in ten
+# twice. Then change the first line.
+
+# %%
+chance, seeds = 0.5, 1  # change these
+
+
+def coin(verdicts):
+    return (torch.rand(len(verdicts), generator=dice) < chance).float().tolist()
+
+
+changed = torch.tensor([true_accuracy(coin, seed) for seed in range(seeds)])
+print(f"last five steps {changed[:, -5:].mean():.2f}, first five", end=" ")
+print(f"{changed[:, :5].mean():.2f}")
+
+# %% [markdown]
+# ### An open experiment
 #
 # Write a reward of your own into a cell and `probe` it. Then train `tiny` by it beside `accuracy_reward`, and read eight samples before and after.
 #

@@ -159,14 +159,14 @@ def plot_bands(
     *,
     by: str = "algorithm",
     columns: int = 3,
-    xlabel: str = "step",
+    x: str = "step",
     smooth: int = 1,
     colors: Mapping[str, str] = ALGORITHM_COLORS,
 ) -> Figure:
     """Mean over seeds with Student's 95 % interval at every step, a color per `by`.
 
     `runs` is `reading.load_runs(...)`, or `statistics.at_equal(...)` with its key as
-    `xlabel`. `smooth` averages that many rows of each run and is written on the axis. A
+    `x`. `smooth` averages that many rows of each run and is written on the axis. A
     share's band stays in [0, 1]. Seeds are counted in the legend, below the panels: one
     seed has no band. Raises ValueError for an unknown key.
     """
@@ -180,7 +180,7 @@ def plot_bands(
             label = f"{shown} ({table.shape[1]} seeds)"
             _band(panel, label, str(name), colors, table, is_share(key))
         _label(panel, key)
-        along = xlabel if xlabel == "step" else in_words(xlabel)[0]
+        along = x if x == "step" else in_words(x)[0]
         panel.set_xlabel(f"{along} (mean of {smooth})" if smooth > 1 else along)
     lines, names = axes[0].get_legend_handles_labels()
     width, height = figure.get_size_inches()

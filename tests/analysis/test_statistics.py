@@ -461,7 +461,7 @@ def test_a_band_is_student_s_interval_of_the_smoothed_runs(key, ends):
     values = {0: (0.6, 0.8), 1: (0.8, 0.9)}
     rows = [(seed, step, v[step]) for seed, v in values.items() for step in (0, 1)]
     runs = pd.DataFrame(rows, columns=["seed", "step", key]).assign(algorithm="dr_grpo")
-    figure = plot_bands(runs, [key], smooth=2, columns=1, xlabel="num_completions")
+    figure = plot_bands(runs, [key], smooth=2, columns=1, x="num_completions")
     axes, (legend,) = figure.axes[0], figure.legends
     assert axes.get_legend() is None, "it would lie on the curves"
     assert [text.get_text() for text in legend.texts] == ["Dr. GRPO (2 seeds)"]

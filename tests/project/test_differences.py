@@ -12,6 +12,7 @@ from rlnotes.equations.conventions import CONVENTIONS
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 differences = importlib.import_module("differences")
+LINKS = importlib.import_module("difference_links").LINKS
 sys.path.remove(str(SCRIPTS))
 ROWS = differences.ROWS
 EXECUTED = [row for row in ROWS if row.example is not None]
@@ -61,6 +62,30 @@ def test_links_of_the_summary_lead_to_rows():
     anchors = set(re.findall(r'<a id="(\w+)"></a>', page))
     assert set(re.findall(r"\]\(#(\w+)\)", page)) == anchors
     assert len(anchors) == len(ROWS)
+
+
+def test_a_link_of_trl_is_the_line_that_it_names():
+    import trl
+
+    package = Path(trl.__file__).parents[1]
+    ours = [one for links in LINKS.values() for one in links if one.who == "trl"]
+    assert {one.at for one in ours} == {"v1.16.0"} and len(ours) > 15
+    if trl.__version__ != "1.16.0":
+        pytest.skip(
+            f"the lines are those of TRL 1.16.0, installed is {trl.__version__}"
+        )
+    for one in ours:
+        lines = (package / one.path).read_text(encoding="utf-8").splitlines()
+        assert one.says in lines[one.line - 1], one
+
+
+def test_a_link_does_not_move_and_is_on_the_page():
+    page = differences.PAGE.read_text(encoding="utf-8")
+    for number, links in LINKS.items():
+        section = page.split(f'<a id="b{number}"></a>')[1].split("<a id=")[0]
+        for one in links:
+            assert re.fullmatch(r"v\d+\.\d+\.\d+|[0-9a-f]{40}", one.at)
+            assert one.who in CONVENTIONS and f"]({one.url})" in section
 
 
 def test_every_convention_can_be_named_and_is_checked_somewhere():

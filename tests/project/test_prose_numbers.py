@@ -20,7 +20,7 @@ PAGES = sorted(x.stem for x in FOLDER.glob("*.ipynb"))
 STILL = {
     "09_gdpo": 7,
 }
-TITLED = {"02_ppo": 1, "12_compare_runs": 1}
+TITLED = {"02_ppo": 1}
 
 NUMBER = re.compile(r"(?<![\w.,/@-])[−-]?\d[\d,]*(?:\.\d+)?|(?<![\w.])\.\d+")
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
