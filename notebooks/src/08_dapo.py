@@ -26,7 +26,7 @@
 #
 # * say which tokens the upper clip holds back, and what 0.28 in place of 0.2 gives them;
 # * count what dynamic sampling costs, in updates and in samples;
-# * tell Eq 8 as printed from Eq 8 as programmed, on two prompts;
+# * say how the frameworks' token mean differs from the paper's equation;
 # * set `L_max` for the soft overlong punishment so that it does what the paper says;
 # * flip each technique on and off in one command and read the difference with its interval.
 #
@@ -44,7 +44,9 @@ import torch
 from ipywidgets import interact
 
 import rlnotes as rl
-from rlnotes.analysis.figures import plot_surrogate, use_style
+from rlnotes.analysis.figures import ALGORITHM_COLORS, plot_surrogate, use_style
+from rlnotes.analysis.intervals import mean_interval
+from rlnotes.teaching.drawings import draw_graph
 from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 
@@ -109,6 +111,7 @@ ours = dapo_loss(leaf, old, advantages, mask, 4)
 library = rl.policy_loss(leaf, old, advantages, mask, **eq8)
 gradients = [torch.autograd.grad(loss, leaf)[0] for loss in (ours, library)]
 assert torch.allclose(ours, library) and torch.allclose(*gradients, atol=1e-7)
+print(f"five lines and library: the same loss {library:.4f}, the same gradient")
 
 # %% [markdown]
 # ## RECORD: the bench
@@ -135,6 +138,7 @@ WORDS = {
     TRUNCATED: "share truncated",
     NATS: "entropy of a response, nats",
 }
+HIGH = r"$\varepsilon_\mathrm{{high}}$ = {}"
 STYLES = [("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":")]
 
 
@@ -213,8 +217,14 @@ for beta in (0.04, 0.001):
 # %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 2, figsize=(8, 2.7))
 arms = {"kl_measured": "no KL term", "kl": "β = 0.04"}
-ours(panels[0], arms, "kl")
-panels[0].set(ylabel="KL from the reference, nats a token", yscale="log")
+table = rl.load_arms(DAPO, *arms).dropna(subset=["kl"])
+for (arm, label), (color, dash) in zip(arms.items(), STYLES, strict=False):
+    for n, run in table[table["algorithm"] == arm].groupby("seed"):
+        name = None if n else label
+        panels[0].plot(run["step"], run["kl"], dash, color=color, lw=1, label=name)
+panels[0].set(xlabel="step", ylabel="KL, nats a token", yscale="log")
+panels[0].set_title("each seed, from the reference")
+panels[0].legend(fontsize=8)
 ours(panels[1], arms, SAMPLED)
 WORDS["kl"] = "KL, nats a token"
 report(["kl", SAMPLED, NATS], "kl_measured", "kl")
@@ -251,7 +261,7 @@ for axes in figure.axes:
 
 
 # %% tags=["nbval-check-output"]
-def draw_room(p_old=0.01, epsilon_low=0.2, epsilon_high=0.28):
+def draw_room(p_old=0.2, epsilon_low=0.2, epsilon_high=0.28):
     _, axes = plt.subplots(figsize=(5.5, 2.4))
     p = torch.linspace(0.001, 1, 500)
     highs = {0.2: STYLES[0], epsilon_high: STYLES[1]}
@@ -277,7 +287,7 @@ _ = interact(draw_room, **sliders, epsilon_high=(0.05, 1.0, 0.01))
 
 # %% tags=["hide-input"]
 figure, (entropy, accuracy) = plt.subplots(1, 2, figsize=(7.5, 2.6))
-pair = (("2", "ε_high 0.2", STYLES[0]), ("1", "ε_high 0.28", STYLES[1]))
+pair = (("2", HIGH.format(0.2), STYLES[0]), ("1", HIGH.format(0.28), STYLES[1]))
 for axes, name, ylabel in (
     (entropy, "2b", "entropy, nats a token"),
     (accuracy, "2a", "AIME avg@32"),
@@ -296,8 +306,8 @@ for axes, name, ylabel in (
 # %% tags=["hide-input"]
 figure, panels = plt.subplots(1, 3, figsize=(10, 2.6))
 arms = {
-    "clip": "ε_high 0.2",
-    "clip_higher": "ε_high 0.28",
+    "clip": HIGH.format(0.2),
+    "clip_higher": HIGH.format(0.28),
     "clip_unbounded": "no upper clip",
 }
 for axes, key in zip(
@@ -305,31 +315,44 @@ for axes, key in zip(
 ):
     ours(axes, arms, key)
 panels[0].set_ylabel("entropy, nats a token")
-_ = panels[2].set(ylabel="probability of clipped tokens", ylim=(0, None))
+_ = panels[2].set(ylabel="p of clipped tokens", ylim=(0, None))
 
 # %%
 WORDS |= {
     "entropy": "entropy, nats a token",
-    "clip_ratio/high_mean": "share of tokens clipped",
-    "clip_ratio/high_probability": "probability of clipped tokens",
+    "clip_ratio/high_mean": "stopped above, share",
+    "clip_ratio/low_mean": "stopped below, share",
+    "clip_ratio/high_probability": "stopped above, probability",
 }
+runs = rl.load_arms(DAPO, "clip", "clip_higher").dropna(subset=["entropy"])
+by_seed = runs.groupby(["algorithm", "seed"])["entropy"]
+left = by_seed.agg(lambda values: values.tail(10).mean() / values.iloc[0])
+for arm in ("clip", "clip_higher"):
+    print(f"{arm:11} entropy left at the end, share of the first step's: ", end="")
+    print(mean_interval(left[arm]))
 for arm in ("clip_higher", "clip_unbounded"):
     report(["entropy", NATS, SAMPLED, LENGTH], arm, "clip")
 runs = rl.load_arms(DAPO, *recorded("naive", "clip", "clip_higher", "clip_unbounded"))
 shares = ["clip_ratio/high_mean", "clip_ratio/low_mean", "clip_ratio/high_probability"]
-runs.groupby("algorithm", sort=False)[shares].mean().rename(columns=WORDS)
+runs.groupby("algorithm", sort=False)[shares].mean().rename(columns=WORDS).round(4)
 
 # %% [markdown]
 # The paper has one run an arm: with 0.2 the entropy falls to 0.005 by update 2,300, with 0.28 it
-# stays near 0.4. Ours falls by a quarter and collapses in no arm, and where the lines above leave
-# 0 out, they do so on the *other* side: with more room above, the policy is surer in the end.
+# stays near 0.4. Ours falls by a quarter under either bound and collapses under none, and ten seeds
+# show no difference between the two bounds.
 #
-# The third panel says why that is no contradiction. In Figure 3a the tokens that the clip stops
-# are rare ones, below 0.2; the lab's vocabulary has a few dozen words, and the stopped tokens
-# have a probability of a third. A bound on tokens like these brakes the ones that are already
-# likely. Whether clip-higher feeds exploration or haste depends on *which* tokens meet the bound,
-# so look at `clip_ratio/high_probability` before you expect the paper's effect. (A pilot on one
-# seed that no result uses had shown the paper's sign. One seed shows nothing.)
+# The way to that sentence is a warning. A pilot on one seed that no result uses had shown the
+# paper's sign. The first five seeds lay on the other side of 0 and almost excluded it. The next
+# five brought the mean back to 0.
+#
+# The third panel says why the paper's effect has little room here. In Figure 3a the tokens that
+# the clip stops are rare ones, below 0.2. The lab's vocabulary has a few dozen words, and its
+# stopped tokens have a probability of a third: a bound on such tokens is no bound on exploration.
+# So look at `clip_ratio/high_probability` before you expect the paper's effect.
+#
+# Without any upper clip accuracy is lower in all five seeds. Here one sees what the upper clip is
+# for: the updates late in a batch use old samples, and nothing stops a token whose ratio has
+# exploded.
 
 # %% [markdown]
 # ## Technique 2: dynamic sampling
@@ -337,16 +360,33 @@ runs.groupby("algorithm", sort=False)[shares].mean().rename(columns=WORDS)
 # $$0<\big|\{o_i \mid \operatorname{equivalent}(a,o_i)\}\big|<G \qquad\text{(DAPO Eq 11)}$$
 #
 # Groups that are all right or all wrong have advantage 0, so they fill the batch and teach
-# nothing. DAPO samples until the batch is full of mixed groups. In the open it is one line per group; the
-# library's `informative_groups` does the same and checks what it is given.
+# nothing. DAPO samples until the batch is full of mixed groups.
 #
 # A question that the policy answers with chance $p$ gives a mixed group with chance
 # $1-p^G-(1-p)^G$. One over it is the number of groups to sample for one that is kept. At the
-# ends it explodes: with $G=16$, a question at 99 % costs almost seven groups.
+# ends it explodes: with $G=16$, a question at 99 % costs almost seven groups. The drawing has the
+# loop; the cell below it has the line that decides, held against the library.
+
+# %% tags=["hide-input"]
+boxes = {
+    "prompts": (0.8, 1.0, "questions", "data"),
+    "policy": (2.6, 1.0, "policy:\nG responses each", "learns"),
+    "reward": (4.6, 1.0, "accuracy", "rule"),
+    "mixed": (6.2, 1.0, "right and wrong\nin the group?", "rule"),
+    "buffer": (8.3, 1.0, "buffer:\nbatch full?", "data"),
+    "update": (10.0, 1.0, "updates", "learns"),
+    "away": (6.2, 0.2, "dropped", "frozen"),
+}
+arrows = [("prompts", "policy", "--", ""), ("policy", "reward", "--", "")]
+arrows += [("reward", "mixed", "--", ""), ("mixed", "buffer", "--", "yes")]
+arrows += [("mixed", "away", "--", "no"), ("buffer", "update", "--", "yes")]
+boxes["again"] = (4.6, 1.8, "no: sample more questions, at most 4 times", "rule")
+arrows += [("buffer", "again", "-", ""), ("again", "prompts", "-", "")]
+_ = draw_graph(boxes, arrows, size=(10.6, 2.1))
 
 
 # %% tags=["nbval-check-output"]
-chances = torch.tensor([0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99], dtype=torch.float64)
+chances = torch.tensor([0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 0.99]).double()
 
 
 def mixed(accuracies, num_generations):
@@ -360,8 +400,7 @@ def kept_share(p, size):
 
 some = (torch.rand(400, generator=torch.Generator().manual_seed(0)) < 0.7).float()
 assert torch.equal(mixed(some, 4), rl.informative_groups(some, 4))
-
-
+print(f"one line and library keep the same {mixed(some, 4).sum()} of 100 groups")
 print("p      ", [round(p, 2) for p in chances.tolist()])
 for size in (4, 16):
     kept = kept_share(chances, size).tolist()
@@ -370,7 +409,7 @@ for size in (4, 16):
 
 # %% tags=["hide-input"]
 def draw_kept(G=16, p=0.9):
-    _, (share, cost) = plt.subplots(1, 2, figsize=(7.5, 2.6))
+    _, (share, cost) = plt.subplots(1, 2, figsize=(8.5, 2.8))
     grid = torch.linspace(0.002, 0.998, 499)
     kept = kept_share(torch.tensor(p), G)
     for size, (color, dash) in zip((4, 64, G), STYLES, strict=False):
@@ -382,7 +421,7 @@ def draw_kept(G=16, p=0.9):
     share.set(xlabel="chance p to be right", ylabel="share of groups kept")
     share.legend(fontsize=8)
     cost.set(xlabel="chance p to be right", ylabel="groups sampled per group kept")
-    cost.set_title(f"G = {G}, p = {p:g}: {1 / kept:.1f}")
+    cost.set_title(f"G = {G}, p = {p:g}: {1 / kept:.1f} groups")
 
 
 draw_kept()
@@ -443,26 +482,27 @@ ours(middle, arms, SAMPLED, x="updates")
 ours(right, arms, SAMPLED, x="num_completions")
 right.set_xlabel("completions generated")
 right.sharey(middle)
-
-# %%
 curves = [rl.paper_curve(f"dapo_fig6_{n}").set_index("step")["y"] for n in (1, 2)]
 peaks = [curve.idxmax() for curve in curves]
 print(
     f"paper: highest at {peaks[0]:,.0f}, {peaks[1]:,.0f}: × {peaks[1] / peaks[0]:.1f}"
 )
 report([SAMPLED], "resample", "naive")
+
+# %%
 runs = rl.load_arms(DAPO, "resample", "naive").fillna({"num_completions": 0.0})
 equal = rl.at_equal(runs, SAMPLED, "num_completions", [40 * 256])
 scores = rl.final_scores(equal, SAMPLED, last=1)
 print("at equal samples", rl.paired_difference(scores, SAMPLED, "resample", "naive"))
 runs["trained on"] = runs.groupby("run")["step"].transform("max") * 256
 most = ["updates", "trained on", "num_completions"]
-per_run = runs.groupby(["algorithm", "seed"])[most].max()
-per_run["seconds a step"] = runs.groupby(["algorithm", "seed"])["step_time"].median()
-per_run["dull groups"] = runs.groupby(["algorithm", "seed"])[
-    "frac_reward_zero_std"
-].mean()
-per_run = per_run.rename(columns={"num_completions": "generated"})
+by_run = runs.groupby(["algorithm", "seed"])
+per_run = by_run[most].max().rename(columns={"num_completions": "generated"})
+per_run["seconds a step"] = by_run["step_time"].median()
+per_run["dull groups"] = by_run["frac_reward_zero_std"].mean()
+logged = by_run["rewards/accuracy_reward/mean"]
+per_run["accuracy, logged"] = logged.agg(lambda values: values.tail(5).mean())
+per_run["accuracy, evaluated"] = by_run[SAMPLED].last()
 per_run.groupby("algorithm", sort=False).mean().round(2)
 
 # %% [markdown]
@@ -470,19 +510,10 @@ per_run.groupby("algorithm", sort=False).mean().round(2)
 # mixed groups alone, at equal samples it has paid for them. Where it sits in the ladder, after
 # the other four techniques, five seeds decide the first of the two; [14](14_ladder.ipynb) has both.
 #
-# One more thing is filtered: the reward curve. What a trainer logs as `reward` is the mean over
-# the *kept* groups, from which the solved and the hopeless questions have been removed, so it is
-# pulled toward one half whatever the policy can do. Only an evaluation shows the policy.
-
-# %%
-for arm in ("naive", "resample"):
-    runs = rl.load_arms(DAPO, arm)
-    logged = rl.final_scores(runs, "rewards/accuracy_reward/mean", last=5)
-    evaluated = rl.final_scores(runs, SAMPLED, last=2)
-    logged, evaluated = (x.iloc[:, -1].mean() for x in (logged, evaluated))
-    print(
-        f"{arm:10} accuracy as logged in training {logged:.2f}, evaluated {evaluated:.2f}"
-    )
+# The last two columns show one more thing that is filtered: the reward curve. What a trainer logs
+# is the mean over the *kept* groups, from which the solved and the hopeless questions have been
+# removed, so it is pulled toward one half whatever the policy can do. Only an evaluation shows
+# the policy.
 
 # %% [markdown]
 # ## Technique 3: token-level loss
@@ -522,13 +553,12 @@ for loss_type, what in (("dapo_prompt", "Eq 8 as written"), ("dapo", "as coded")
 # %% tags=["hide-input", "nbval-check-output"]
 rules = {"grpo": "mean of means", "dapo": "mean of the batch", "dr_grpo": "constant"}
 figure, (bars, entropy, length) = plt.subplots(1, 3, figsize=(10, 2.6))
-for n, ((rule, label), (color, _)) in enumerate(
-    zip(rules.items(), STYLES, strict=False)
-):
+for n, (rule, label) in enumerate(rules.items()):
+    color = ALGORITHM_COLORS[rule]
     w = rl.token_weights(wmask, loss_type=rule, max_completion_length=12)
     bars.bar(np.arange(4) + 0.27 * (n - 1), w[:, 0], 0.25, color=color, label=label)
     values = "  ".join(f"{x:.4f}" for x in w[:, 0].tolist())
-    print(f"{rule:8} per token {values}   share of o4 {w[3].sum() / w.sum():.2f}")
+    print(f"{label:18} per token {values}  share of o4 {w[3].sum() / w.sum():.2f}")
 bars.set_xticks(range(4), [f"{n}" for n in lengths.tolist()])
 bars.set(
     xlabel="tokens of the answer", ylabel="weight of one token", title="worked group"
@@ -565,10 +595,13 @@ for arm in ("tokens", "prompt", "constant"):
 # In the paper the token mean keeps answers *shorter* than the mean of means does. Here they are
 # longer, in every seed. The mean of means pays a token of a short right answer more than one of a
 # long right answer (Dr. GRPO calls it a bias, [04](04_kl_and_biases.ipynb)); in the lab a short
-# right answer is a search that found the target early, and to prefer it is a good habit. The
-# token mean takes that preference away, more responses run into the limit, and accuracy is lower.
-# In the paper long answers were the good ones. If this is the reason, the other two denominators,
-# which do not know a response's length either, must go the same way.
+# right answer is a search that found the target early, and to prefer it is a good habit. If that
+# is the reason, the other two denominators, which do not know a response's length either, must
+# lengthen responses as well. They were trained to test this, and they do: by five tokens each, with
+# intervals that leave 0 out. Accuracy follows: it is lower in every seed for the batch and for the
+# constant, whose interval leaves 0 out; for the prompt's tokens it is undecided.
+#
+# So it is the *lab* that decides the sign. In the paper long answers were the good ones.
 
 # %% [markdown]
 # ## Technique 4: overlong reward shaping
@@ -576,12 +609,11 @@ for arm in ("tokens", "prompt", "constant"):
 # A completion that hits the limit has no answer yet and is paid as wrong, however sound it was.
 # DAPO tries two remedies. **4-1, filtering**, takes truncated completions out of the loss:
 #
-# $$m'_{i,t}=m_{i,t}\cdot\mathbb 1[o_i\text{ ended by itself}]\qquad\text{(§3.4)}$$
+# $$m'_{i,t}=m_{i,t}\cdot\mathbf 1\{o_i\text{ ended by itself}\}\qquad\text{(§3.4)}$$
 #
 # **[Erratum 22](../docs/errata.md#erratum-22).** The caption of Figure 5 says overlong reward *shaping*; its legend, and its
-# curves, are overlong *filtering*. And filtering is a rung of the ladder that the best run does
-# not stand on: verl's notes on the reproduction say that most runs, the best one included, went
-# without it.
+# curves, are overlong *filtering*. The best run does without it: verl's notes on the reproduction
+# say that most runs, the best one included, did not filter.
 
 # %% tags=["nbval-check-output"]
 filtered = rl.overlong_filter(wmask, group.truncated)
@@ -689,8 +721,7 @@ for arm in ("short_filter", "short_punish"):
     report([TRUNCATED, LENGTH, NATS, SAMPLED], arm, "short")
 
 # %% [markdown]
-# The punishment does what it names, fewer responses are cut off, and pays for it: accuracy is lower
-# in all five seeds. Filtering changes nothing that would matter, though an endless answer then
+# With the punishment fewer responses are cut off, and accuracy is lower in all five seeds. Filtering changes nothing that would matter, though an endless answer then
 # costs nothing. Note what the lab lacks: a response that is cut off after four tries had not found
 # the target, so the "reward noise" of the slide, sound reasoning that is called wrong, hardly
 # exists here, and a search that is told to be short stops before the target.
@@ -701,7 +732,7 @@ for arm in ("short_filter", "short_punish"):
 # Replace `raise NotImplementedError` and run the cell: `check_exercise` says "right", or gives
 # a hint.
 #
-# **1.** Up to which probability does a token with $\hat A>0$ have a gradient? `p_old` is a
+# **dapo-1.** Up to which probability does a token with $\hat A>0$ have a gradient? `p_old` is a
 # tensor.
 
 
@@ -714,7 +745,7 @@ check_exercise("dapo-1", ceiling)
 
 
 # %% [markdown]
-# **2.** The share of each completion in the loss by Eq 8 as written, (N,), from the mask (N, T)
+# **dapo-2.** The share of each completion in the loss by Eq 8 as written, (N,), from the mask (N, T)
 # in groups of `num_generations` rows.
 
 
@@ -727,7 +758,7 @@ check_exercise("dapo-2", shares_of_the_loss)
 
 
 # %% [markdown]
-# **3.** Somebody kept only the total rewards $\pm1$ plus punishment. Find the groups to keep all the
+# **dapo-3.** Somebody kept only the total rewards $\pm1$ plus punishment. Find the groups to keep all the
 # same, (P,) bool. (With 0/1 accuracies this would be impossible: why?)
 
 
@@ -739,10 +770,10 @@ def keep_from_totals(rewards, num_generations):
 check_exercise("dapo-3", keep_from_totals)
 
 # %% [markdown]
-# **4. Predict, then run.** `constant` divides by 128 tokens a response whatever its length. Before
-# you look: does its mean length end above or below that of `tokens`? Write down a sign and a
-# number, then run `report([LENGTH], "constant", "tokens")` in a cell of your own and say whether
-# five seeds decide it.
+# **4. Predict, then run.** `prompt` divides by the tokens of one question's answers, `tokens` by
+# those of four questions. Before you look: which of the two is more often right in the end? Write
+# down a sign and a number, then run `report([SAMPLED], "prompt", "tokens")` in a cell of your own
+# and say whether five seeds decide it.
 #
 # **5. A small experiment.** Copy an arm of `SWITCHES` in `experiments/dapo.py`, change *one* number
 # (the cache of the punishment, $\varepsilon_\text{high}$, `max_resample_times`), train seeds 0 to 2,
@@ -777,15 +808,15 @@ check_exercise("dapo-3", keep_from_totals)
 # %% [markdown]
 # ## References
 #
-# * Yu et al., 2025, *DAPO: An Open-Source LLM Reinforcement Learning System at Scale*, arXiv
-#   2503.14476 v1: Eq 7 to 13, Algorithm 1, Table 1, Figures 1 to 6 (curves:
+# * Yu et al., 2025, *DAPO: An Open-Source LLM Reinforcement Learning System at Scale*, [arXiv
+#   2503.14476](https://arxiv.org/abs/2503.14476) v1: Eq 7 to 13, Algorithm 1, Table 1, Figures 1 to 6 (curves:
 #   `data/papers/SOURCES.md`). One training run per curve, no error bars.
-# * verl-recipe, `dapo/`: script and notes on the reproduction.
-# * DeepSeek-AI, 2025, *DeepSeek-R1*, arXiv 2501.12948: KL weight, R1-Zero-Qwen-32B, distilled
+# * [verl-recipe](https://github.com/verl-project/verl-recipe), `dapo/`: script and notes on the reproduction.
+# * DeepSeek-AI, 2025, *DeepSeek-R1*, [arXiv 2501.12948](https://arxiv.org/abs/2501.12948): KL weight, R1-Zero-Qwen-32B, distilled
 #   models.
-# * Liu et al., 2025, *Understanding R1-Zero-Like Training*, arXiv 2503.20783: what a token mean
+# * Liu et al., 2025, *Understanding R1-Zero-Like Training*, [arXiv 2503.20783](https://arxiv.org/abs/2503.20783): what a token mean
 #   leaves.
-# * Shao et al., 2024, *DeepSeekMath*, arXiv 2402.03300: GRPO.
+# * Shao et al., 2024, *DeepSeekMath*, [arXiv 2402.03300](https://arxiv.org/abs/2402.03300): GRPO.
 #
 # Next: [09 GDPO](09_gdpo.ipynb), where the second reward gets a normalization of its own;
 # [14 the ladder](14_ladder.ipynb) stacks the techniques and looks at what came after.

@@ -42,7 +42,7 @@ import pandas as pd
 import torch
 
 import rlnotes as rl
-from rlnotes.analysis.figures import use_style
+from rlnotes.analysis.figures import ALGORITHM_COLORS, use_style
 from rlnotes.teaching.exercises import check_exercise
 
 use_style()
@@ -53,10 +53,10 @@ SAMPLED = "eval/sampled_accuracy"
 # ## The ladder
 #
 # **[Erratum 25](../docs/errata.md#erratum-25).** Table 1 of the paper adds one technique after another, and the slide shows it
-# as a sum. We put on the error bars that it does not have. AIME 2024 has 30 problems, so one
-# problem more is 3.33 points; avg@32 draws 960 answers, whose sampling error is at most
-# $\sqrt{p(1-p)/960}$ for these fixed problems. Another training run would add its own variation,
-# and how much that is nobody has said.
+# as a sum. The table has no error bars, so the next cell computes the part of them that follows
+# from the numbers alone. AIME 2024 has 30 problems, so one problem more is 3.33 points; avg@32
+# draws 960 answers, whose sampling error is at most $\sqrt{p(1-p)/960}$ for these fixed problems.
+# A second training run would differ by more than that; the paper has one run a rung.
 
 # %% tags=["nbval-check-output"]
 ladder = {
@@ -142,10 +142,8 @@ wide = scores.pivot(index="seed", columns="algorithm", values=SAMPLED)
 pairs = [(a, b) for a in wide for b in wide if a < b and "ppo" not in (a, b)]
 spread = {f"{a} − {b}": (wide[a] - wide[b]).std() for a, b in pairs}
 typical = float(np.median(list(spread.values())))
-print(
-    "spread of the paired differences:",
-    {k: round(float(v), 3) for k, v in spread.items()},
-)
+for pair, value in spread.items():
+    print(f"spread of the paired difference {pair:15} {value:.3f}")
 for n, quantiles in STUDENT.items():
     needed = sum(quantiles) * typical / n**0.5
     print(f"{n:2} seeds: a difference of {needed:.3f} is found in four of five cases")
@@ -215,9 +213,10 @@ _ = right.legend(fontsize=8, loc="upper right")
 # come near the limit. Overlong filtering cannot be decided: naive GRPO's seeds lie far apart, and
 # with filtering they lie closer together.
 #
-# **The surprise, followed up.** Why does the token mean lose? [08](08_dapo.ipynb) looks at
-# lengths: with it responses are longer and more of them are cut off. GRPO's mean of means pays a
-# short right answer more a token, and in the lab, unlike in AIME, short and right go together.
+# **The surprise, followed up.** Why does the token mean lose? GRPO's mean of means pays a token of a
+# short right answer more, and in the lab, unlike in AIME, short and right go together. The other two
+# denominators do not know a response's length either, so they must lengthen responses too, if this
+# is the reason. [08](08_dapo.ipynb) trains them, and they do.
 
 # %% [markdown]
 # ### Alone, and left out
@@ -261,7 +260,8 @@ for y, (name, (rung, one, left_out)) in enumerate(TECHNIQUES.items()):
             continue
         color, at = ("#0072B2", "#D55E00", "#009E73")[n], y + 0.2 * (n - 1)
         axes.hlines(at, interval.low, interval.high, color=color, lw=2)
-        axes.plot(interval.estimate, at, "o", color=color, label="" if y else way)
+        label = way if way not in axes.get_legend_handles_labels()[1] else None
+        axes.plot(interval.estimate, at, "o", color=color, label=label)
 axes.axvline(0, color="black", lw=0.8)
 axes.set_yticks(range(5), list(TECHNIQUES))
 axes.invert_yaxis()
@@ -294,7 +294,7 @@ for arm, (color, dash) in zip(("naive", WITHOUT, "dapo"), STYLES, strict=True):
             where, band["low"], band["high"], color=color, alpha=0.15, lw=0
         )
 panels[0].set(xlabel="optimizer updates", ylabel="held-out accuracy")
-panels[1].set(xlabel="completions generated")
+panels[1].set(xlabel="completions generated", xticks=range(0, 20001, 5000))
 _ = panels[0].legend(fontsize=8)
 
 # %%
@@ -311,6 +311,70 @@ for first, second in (("dapo", WITHOUT), ("dapo", "naive"), ("resample", "naive"
 # gone, and the interval is narrow enough to say that no difference of 0.05 is left. "Half the
 # steps" is true on one axis alone. The whole of DAPO is not shown to differ from naive GRPO on
 # either: what dynamic sampling adds, the token mean had taken away.
+
+# %% [markdown]
+# ### What to watch: Figure 7
+#
+# The paper closes with the four curves that its authors watched: length, reward, entropy and the
+# mean probability of a sampled token. Above theirs, below ours, of the whole of DAPO. Their
+# reward is $\pm1$ plus the punishment, ours twice 0/1 plus the punishment, so the scales differ.
+
+# %% tags=["hide-input"]
+figure, rows = plt.subplots(2, 4, figsize=(10.5, 4.4))
+WATCHED = {
+    "7a": ("completions/mean_length", "mean length, tokens"),
+    "7b": ("reward", "training reward"),
+    "7c": ("entropy", "entropy, nats a token"),
+    "7d": ("mean_probability", "probability of a token"),
+}
+whole = rl.load_arms(DAPO, "dapo")
+for (name, (key, words)), above, below in zip(WATCHED.items(), *rows, strict=True):
+    curve = rl.paper_curve(f"dapo_fig{name}_1")
+    above.plot(curve["step"], curve["y"], color="#D55E00")
+    above.set(xlabel="update", ylabel=words, title=f"paper, Figure {name}")
+    band = rl.metric_bands(whole, key)
+    below.plot(band["step"], band["estimate"], color="#0072B2")
+    below.fill_between(
+        band["step"], band["low"], band["high"], color="#0072B2", alpha=0.15, lw=0
+    )
+    below.set(xlabel="step", ylabel=words, title="ours, 5 seeds")
+
+# %% [markdown]
+# Length and reward rise in both. The entropy is where they part: theirs falls and then climbs
+# slowly, which the authors call good; ours falls to the end, and the probability of a sampled
+# token rises with it. Forty steps of a small search are the first tenth of such a curve, if it is
+# the same curve at all.
+
+# %% [markdown]
+# ### Does it carry over to a pretrained model?
+#
+# The lab is small and its policy was made for it. So the two techniques that did something there
+# were switched on alone on SmolLM2-135M as well: one-digit products, eight steps of four updates,
+# four questions × eight responses a step. At the start most of its answers run into the limit of
+# 24 tokens. It is a check of signs with three seeds, no result on its own: the table has the
+# difference to naive GRPO in the last evaluation (lengths: last three steps), there and here.
+#
+#     python experiments/dapo.py smollm2 --seeds 0-2
+
+# %% tags=["hide-input"]
+KEYS = {
+    SAMPLED: "held-out accuracy",
+    "completions/mean_length": "mean length, tokens",
+    "completions/clipped_ratio": "share truncated",
+}
+rows = {}
+for arm, name in (("tokens", "token-level loss"), ("resample", "dynamic sampling")):
+    for key, words in KEYS.items():
+        for where, first, second, last in (
+            ("the lab", arm, "naive", 2 if key == SAMPLED else 10),
+            ("SmolLM2", f"smollm2_{arm}", "smollm2_naive", 1 if key == SAMPLED else 3),
+        ):
+            if not recorded(first, second):
+                continue
+            scores = rl.final_scores(rl.load_arms(DAPO, first, second), key, last=last)
+            found = rl.paired_difference(scores, key, first, second)
+            rows.setdefault((name, words), {})[where] = str(found.interval)
+pd.DataFrame(rows).T.fillna("not run yet")
 
 # %% [markdown]
 # ### The seed that fell
@@ -360,6 +424,8 @@ _ = panels[0].legend(fontsize=8)
 # * **[SAPO](https://arxiv.org/abs/2511.20347)** puts a sigmoid in the place of the corner.
 # * **[DPPO](https://arxiv.org/abs/2602.04879)** looks at the change of the *probability*. A rare
 #   token has room to rise, a common one has none.
+#
+# Below the clip all lines but SAPO's are the same diagonal.
 
 
 # %%
@@ -403,7 +469,7 @@ panels[0].set_ylabel("weight of the token's gradient")
 _ = panels[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 
 # %% [markdown]
-# Now the group: how hard are its right answers pushed, $\frac1G\sum_i \hat A_i\,\mathbb 1[\text{right}]$,
+# Now the group: how hard are its right answers pushed, $\frac1G\sum_i \hat A_i\,\mathbf 1\{o_i\text{ is right}\}$,
 # when $k$ of 16 are right? **[MaxRL](https://arxiv.org/abs/2602.02710)** divides by the mean in place of
 # the std. Its expected gradient is that of $\log p$, so a question that is rarely solved weighs most.
 # **GDPO** ([09](09_gdpo.ipynb)) matters when there is a second reward. Here half of the right and half
@@ -431,8 +497,9 @@ for k in right_of.tolist():
 
 # %%
 figure, axes = plt.subplots(figsize=(5.5, 3))
-for (name, values), dash in zip(push.items(), ("-", "--", "-.", ":", "."), strict=True):
-    axes.plot(right_of / 16, values, dash, label=name)
+looks = [("grpo", "-"), ("dr_grpo", "--"), ("ppo", "-."), ("grpo", ":"), ("gdpo", ".")]
+for (name, values), (color, dash) in zip(push.items(), looks, strict=True):
+    axes.plot(right_of / 16, values, dash, color=ALGORITHM_COLORS[color], label=name)
 axes.set(xlabel="share of right answers in the group", ylabel="push of the right ones")
 axes.set_ylim(0, None)
 _ = axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
@@ -513,15 +580,26 @@ for mode in ("token_truncate", "token_mask"):
 # that would show it, its interval, and the verdict that follows from the interval and a margin
 # chosen beforehand (`rlnotes.analysis.claims.verdict`). `python scripts/claims.py` computes it
 # anew. *Reproduced* or *reversed*: the interval leaves 0 out. *Not reproduced*: it holds 0 and is
-# narrow. *Undecided*: it holds 0 and is wide.
+# narrow. *Undecided*: it holds 0 and is wide. *Not testable here*: no run of ours could say.
 
 # %%
 table = pd.read_csv(rl.project_folder() / "data" / "claims.csv")
 dapo = table[table["slide"].str.contains("KL|Technique|DAPO")]
-print(f"{len(dapo)} claims of the DAPO slides, {len(dapo)} intervals looked at")
+print(f"{len(dapo)} claims of the DAPO slides, {dapo['low'].count()} intervals seen")
 print(dapo["verdict"].value_counts().to_string())
-shown = dapo[["claim", "figure", "value", "low", "high", "seeds", "verdict"]]
-shown.set_index("claim").round(3)
+for row in dapo.dropna(subset=["why"]).itertuples():
+    print(f"not testable here: {row.claim} ({row.why})")
+units = {
+    SAMPLED: "accuracy",
+    "kl": "nats a token",
+    "entropy": "nats a token",
+    "response_entropy": "nats a response",
+    "completions/mean_length": "tokens",
+    "completions/clipped_ratio": "share truncated",
+}
+shown = dapo.dropna(subset=["low"]).assign(unit=dapo["metric"].map(units))
+columns = ["claim", "figure", "value", "low", "high", "unit", "seeds", "verdict"]
+shown[columns].set_index("claim").astype({"seeds": int}).round(3)
 
 
 # %% [markdown]
@@ -534,7 +612,7 @@ shown.set_index("claim").round(3)
 # Replace `raise NotImplementedError` and run the cell: `check_exercise` says "right", or gives
 # a hint.
 #
-# **1.** The standard error of avg@k for `n` fixed problems, all of which are solved with chance
+# **ladder-1.** The standard error of avg@k for `n` fixed problems, all of which are solved with chance
 # `p`: how exact is a published number before anybody trains again?
 
 
@@ -547,7 +625,7 @@ check_exercise("ladder-1", sampling_error)
 
 
 # %% [markdown]
-# **2.** How many pairs of seeds does it take, roughly, to find a difference `delta` in four of
+# **ladder-2.** How many pairs of seeds does it take, roughly, to find a difference `delta` in four of
 # five cases, when paired differences spread by `s`? Take the normal's 1.96 and 0.84 for Student's
 # quantiles, and the next whole number.
 
@@ -562,7 +640,8 @@ check_exercise("ladder-2", pairs_needed)
 # %% [markdown]
 # **3. Predict, then run.** Which of the successors would you expect to gain most when a batch is
 # used for 32 updates in place of eight, and why? Write the arm into `experiments/dapo.py` (one
-# line of `SWITCHES`), train two seeds, and look at `clip_ratio/high_mean` first.
+# line of `SWITCHES`), train two seeds, look at `clip_ratio/high_mean` first, and fill in: *I expected
+# … because …; with two seeds the differences were … and …; to decide it I would need … seeds.*
 #
 # <details><summary>Solutions</summary>
 #
@@ -589,7 +668,9 @@ check_exercise("ladder-2", pairs_needed)
 # ## References
 #
 # * Yu et al., 2025, *DAPO*, [arXiv 2503.14476](https://arxiv.org/abs/2503.14476): Table 1, Figure 1.
-# * verl-recipe, `dapo/`: script and notes on the reproduction.
+# * [verl-recipe](https://github.com/verl-project/verl-recipe), `dapo/`: script and notes on the reproduction.
 # * Agarwal et al., 2021, *Deep RL at the Edge of the Statistical Precipice*,
 #   [arXiv 2108.13264](https://arxiv.org/abs/2108.13264): why a ladder needs intervals.
 # * The successors are linked where they are named.
+#
+# Back to [08 DAPO](08_dapo.ipynb), or on in the course with [09 GDPO](09_gdpo.ipynb).

@@ -65,8 +65,8 @@ class Interval:
         width = self.high - self.low
         digits = -math.floor(math.log10(width)) if width > 0 else 2
         digits = min(max(digits, 2), 6)
-        low, high = f"{self.low:.{digits}f}", f"{self.high:.{digits}f}"
-        return f"{self.estimate:.{digits}f} [{low}, {high}]"
+        low, high = f"{self.low:z.{digits}f}", f"{self.high:z.{digits}f}"
+        return f"{self.estimate:z.{digits}f} [{low}, {high}]"
 
 
 def interquartile_mean(scores: ArrayLike, axis: int | None = None) -> Any:

@@ -337,6 +337,7 @@ def test_a_seed_without_a_partner_is_refused():
         (Interval(0.5, 0.5, 0.5, 5), "0.50 [0.50, 0.50]"),
         (Interval(0.5, 0.5, 0.5 + 1e-15, 5), "0.500000 [0.500000, 0.500000]"),
         (Interval(0.5, math.nan, math.nan, 1), "0.50 [nan, nan]"),
+        (Interval(-0.004, -0.02, 0.01, 5), "0.00 [-0.02, 0.01]"),
     ],
 )
 def test_an_interval_prints_short(interval, text):
