@@ -42,7 +42,7 @@ Rows = tuple[tuple[Question, str], ...]  # (question, answer)
 
 _BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 # DeepSeek-R1 (2501.12948), Table 1: the structure alone, nothing on how to reason.
-_R1 = (
+R1_TEMPLATE = (
     "A conversation between User and Assistant. The user asks a question, and the"
     " Assistant solves it. The assistant first thinks about the reasoning process in"
     " the mind and then provides the user with the answer. The reasoning process and"
@@ -125,7 +125,7 @@ class DatasetTask(SplitTasks):
         """A chat is asked as it stands if it says how to answer."""
         if isinstance(question, str):
             if self.template == "r1":
-                return _R1.replace("{question}", question)
+                return R1_TEMPLATE.replace("{question}", question)
             if self.template == "plain":
                 return question
             question = (("user", question),)
