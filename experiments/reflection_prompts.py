@@ -133,13 +133,8 @@ def model_rows() -> str:
     """SmolLM2 in every form."""
     policy, tasks, text = rl.load_policy(MODEL), model_questions(), ""
     for form in MODEL_FORMS:
-        found = ask(
-            policy,
-            _Numbers(),
-            tasks,
-            lambda q, f=form: model_prompt(f, q),
-            MODEL_SAMPLES,
-        )
+        prompt = partial(model_prompt, form)
+        found = ask(policy, _Numbers(), tasks, prompt, MODEL_SAMPLES)
         text += rows(MODEL, form, found)
         print(form, len(found), flush=True)
     return text
