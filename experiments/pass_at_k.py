@@ -22,7 +22,7 @@ from rlnotes.supervised.curation import sample_responses
 
 FOLDER = rl.project_folder() / "data" / "experiments" / "pass_at_k"
 QUESTIONS = {"search": 128, "search-hard": 64}
-SAMPLES, MAX_TOKENS, SEED = 64, 128, 0
+SAMPLES, MAX_TOKENS, SEED = 32, 128, 0
 ALGORITHMS = ("ppo", "grpo", "dr_grpo", "dapo", "gdpo")
 POLICIES = {"untrained": "search-base"} | {
     name: f"data/runs/{name.replace('_', '-')}_search_search-base_seed0/policy"

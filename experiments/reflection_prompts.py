@@ -25,8 +25,8 @@ from rlnotes.tasks.base import Prompt, TaskSet, verify_number
 from rlnotes.tasks.dataset_task import R1_TEMPLATE
 
 DATA = rl.project_folder() / "data" / "experiments" / "reflection_prompts"
-SEED, MAX_TOKENS = 0, 128
-MODEL, EACH, MODEL_SAMPLES = "smollm2-135m", 12, 6  # questions of a kind
+SEED, MAX_TOKENS, LAB_TOKENS = 0, 96, 128
+MODEL, EACH, MODEL_SAMPLES = "smollm2-135m", 12, 4  # questions of a kind
 WORD_PROBLEMS, PRODUCTS = "reasoning_gym/gsm_symbolic", "multiplication"
 FORMAT = " Give the result as your final answer. Do not include units."
 MODEL_FORMS: dict[str, str] = {
@@ -88,6 +88,7 @@ def ask(
     tasks: list[rl.Task],
     prompt: Callable[[str], Prompt],
     num_generations: int,
+    max_completion_length: int,
 ) -> list[Response]:
     """Responses to the questions in a form; their `task` is the bare question's."""
     asked = [rl.Task(prompt(str(t.prompt)), t.answer, t.columns) for t in tasks]
@@ -96,7 +97,7 @@ def ask(
         task_set,
         asked,
         num_generations=num_generations,
-        max_completion_length=MAX_TOKENS,
+        max_completion_length=max_completion_length,
         seed=SEED,
     )
     own = [task for task in tasks for _ in range(num_generations)]
@@ -124,7 +125,7 @@ def lab_rows() -> str:
             task_set = rl.load_task(_SIZES.get(form, "search"))
             tasks = task_set.held_out()[:LAB_QUESTIONS]
             prompt = partial(lab_prompt, form)
-            found = ask(policy, task_set, tasks, prompt, LAB_SAMPLES)
+            found = ask(policy, task_set, tasks, prompt, LAB_SAMPLES, LAB_TOKENS)
             text += rows("GRPO, seed 0" if name == TRAINED else name, form, found)
     return text
 
@@ -134,7 +135,7 @@ def model_rows() -> str:
     policy, tasks, text = rl.load_policy(MODEL), model_questions(), ""
     for form in MODEL_FORMS:
         prompt = partial(model_prompt, form)
-        found = ask(policy, _Numbers(), tasks, prompt, MODEL_SAMPLES)
+        found = ask(policy, _Numbers(), tasks, prompt, MODEL_SAMPLES, MAX_TOKENS)
         text += rows(MODEL, form, found)
         print(form, len(found), flush=True)
     return text
@@ -143,7 +144,8 @@ def model_rows() -> str:
 def main(folder: Path = DATA) -> int:
     """Sample everything, then write both files whole."""
     torch.set_num_threads(1)
-    settings = {"seed": SEED, "temperature": 1.0, "max_completion_length": MAX_TOKENS}
+    limits = {MODEL: MAX_TOKENS, "lab": LAB_TOKENS}
+    settings = {"seed": SEED, "temperature": 1.0, "max_completion_length": limits}
     forms = {MODEL: MODEL_FORMS, "lab": LAB_FORMS}
     meta = describe_run() | settings | {"forms": forms}
     text = model_rows() + lab_rows()
