@@ -43,6 +43,7 @@ import torch
 
 import rlnotes as rl
 from rlnotes.analysis import figures, statistics
+from rlnotes.analysis.log_keys import in_words
 from rlnotes.machine.rates import bfloat16_pays
 from rlnotes.tasks.base import Task
 from rlnotes.tasks.numbers import read_number, same_number
@@ -80,16 +81,16 @@ boxes = {
     "f": (7.1, 0.9, "format rule", "rule"),
     "s": (8.9, 1.5, "sum,\nadvantages", "rule"),
     "r": (4.9, 0.3, "reference policy", "frozen"),
-    "u": (8.9, 2.75, "GRPO: loss and update", "learns"),
+    "u": (8.9, 3.2, "GRPO: loss and update", "learns"),
 }
 arrows = [("q", "p", "-", ""), ("p", "o", "-", ""), ("o", "a", "-", "")]
 arrows += [("o", "f", "-", ""), ("a", "s", "-", ""), ("f", "s", "-", "")]
 arrows += [("s", "u", "-", ""), ("u", "p", "-", "new weights")]
 arrows += [("r", "p", "--", "KL, small")]
-_ = draw_graph(boxes, arrows, size=(10, 3.1))
+_ = draw_graph(boxes, arrows, size=(10, 3.5))
 
 # %% [markdown]
-# Format first. The text must be one block of thinking and one block of answer, with nothing around them.
+# We begin with the format. The text must be one block of thinking and one block of answer, with nothing around them.
 
 # %%
 BLOCKS = re.compile(r"\s*<think>(.+?)</think>\s*<answer>(.+?)</answer>\s*", re.DOTALL)
@@ -105,8 +106,8 @@ def format_rule(text):
 
 
 # %% [markdown]
-# The accuracy rule reads the answer block and nothing else. R1 asks for a box around the final answer of a mathematical question and runs tests on code. We compare numbers. Nothing is ever
-# evaluated: a completion is text from a stranger.
+# The accuracy rule reads the answer block and nothing else. R1 asks for a box around the final answer of a mathematical question and runs tests on code. We compare numbers. The rule never evaluates
+# the text of a completion, because anybody could have written it.
 
 
 # %%
@@ -119,7 +120,7 @@ def accuracy_rule(text, answer):
 
 
 # %% [markdown]
-# Now the hostile examples. What would a policy write that is paid for anything but a right
+# The next cell tries to fool both rules. What would a policy write to be paid without a right
 # answer in the right form? Each line is a completion for "What is 5 + 7?", so 12 is right.
 
 # %%
@@ -162,17 +163,17 @@ print(table.drop(columns="completion").astype(int, errors="ignore").to_string())
 #   inside the thought, where none is given; *empty thinking* loses the format alone.
 # * *Code* and *a sum*: read as text. `5 + 7` is no number, and nothing computes 12.
 # * *Arabic digits* are digits (Unicode decimal), so this is a right answer.
-# * *Wrong thinking* gets full pay: **neither rule reads the thinking**. That freedom is what
-#   R1-Zero is about, and the hole through which its readability will leave.
+# * *Wrong thinking* gets full pay: **neither rule reads the thinking**. R1-Zero is about that
+#   freedom. It is also why nothing keeps the thinking readable.
 # * *A hedge* is unpaid because the answer is the whole of its block: `11 or 12` is no number.
 
 # %% [markdown]
 # ### What the sum does to a group
 #
-# Same weight means that a well-formed wrong answer is worth as much as a right answer in bad
+# Since both rules have the same weight, a well-formed wrong answer is worth as much as a right answer in bad
 # form. In the group below, two completions at 1 get the same advantage for opposite merits;
-# [09 GDPO](09_gdpo.ipynb) is about that. And a rule that nobody in the group fulfils adds a
-# constant, which the group's mean takes out again: our worked group has no tags at all, so
+# [09 GDPO](09_gdpo.ipynb) is about that. A rule that nobody in the group fulfills adds a
+# constant, which the group's mean takes out again. Our worked group has no tags at all, so
 # $R_{\text{format}}$ changes nothing.
 
 # %% tags=["nbval-check-output"]
@@ -219,36 +220,36 @@ for name, tasks in (("template alone", bare), ("with one example", held_out)):
     replies = rl.sample_responses(sampler, task_set, tasks, **options)
     form = rl.format_reward(completions=[reply.completion for reply in replies])
     accuracy = [reply.accuracy for reply in replies]
-    shown[name] = {"format": sum(form) / len(form), "acc": sum(accuracy) / len(form)}
+    rates = {"format": form, "accuracy": accuracy}
+    shown[name] = {rule: sum(x) / len(x) for rule, x in rates.items()}
 pd.DataFrame(shown).T.round(2)
 
 # %% [markdown]
-# Why that decides everything: a group teaches only when its rewards differ. If the policy
-# fulfils a rule with chance $p$, a group of $G$ is mixed with chance $1-p^G-(1-p)^G$. At
-# $p=0$ that is zero for every $G$; no number of steps repairs it. R1 met the same wall from the
-# other side: the paper reports that smaller bases (7B dense, 16B mixture of experts) gained nothing from
-# RL from scratch.
+# These chances decide whether anything is learned, because a group teaches only when its rewards differ. If the policy
+# fulfills a rule with chance $p$, a group of $G$ is mixed with chance $1-p^G-(1-p)^G$. At
+# $p=0$ that is zero for every $G$, and no number of steps repairs it. The paper reports that smaller
+# bases (7B dense, 16B mixture of experts) gained nothing from RL from scratch.
 
 # %% tags=["hide-input"]
 chances = torch.linspace(0, 1, 201)
-figure, axes = plt.subplots(figsize=(6, 2.8))
+figure, axes = plt.subplots(figsize=(7.5, 2.8))
 for size, style in ((8, "-"), (16, "--")):
     mixed = 1 - chances**size - (1 - chances) ** size
     axes.plot(chances, mixed, style, color="black", label=f"G = {size}")
 for (name, rates), color in zip(shown.items(), ("#D55E00", "#0072B2"), strict=True):
-    for rule, marker in (("format", "o"), ("acc", "s")):
+    for rule, marker in (("format", "o"), ("accuracy", "s")):
         p = rates[rule]
         height = 1 - p**8 - (1 - p) ** 8
         axes.plot(p, height, marker, color=color, label=f"{name}: {rule}")
 axes.set(xlabel="chance that a rule is fulfilled", ylabel="share of mixed groups")
-_ = axes.legend(fontsize=8, loc="lower center")
+_ = axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% [markdown]
 # ## RECORD: R1-Zero's curves
 #
 # The slide "Performance of DeepSeek-R1-Zero" has one table and no curve. **[Erratum 7](../docs/errata.md#erratum-7)**: its
 # header is flattened (AIME 2024 has *two* columns, pass@1 and cons@64) and its numbers are v1's.
-# pass@1 is the mean over samples, cons@k the majority vote of k. Here is v1's Table 2 whole:
+# pass@1 is the mean over samples, and cons@k is the majority vote of k. This is all of v1's Table 2:
 
 # %% tags=["nbval-check-output"]
 print(rl.wide_table(rl.paper_table("r1v1_table2")).T.to_string())
@@ -266,11 +267,11 @@ left.plot(aime["step"], aime["pass1"], "o-", ms=3, color="#0072B2", label="pass@
 left.plot(aime["step"], aime["cons16"], "o-", ms=3, color="#D55E00", label="cons@16")
 left.axhline(0.744, color="#0072B2", lw=0.8, ls="--", label="o1-0912 pass@1")
 left.axhline(0.833, color="#D55E00", lw=0.8, ls="--", label="o1-0912 cons@64")
-left.set(xlabel="step (v1, Figure 2)", ylabel="AIME 2024", ylim=(0, 0.95))
+left.set(xlabel="step", ylabel="share right", ylim=(0, 0.95), title="AIME 2024")
 left.legend(fontsize=8, loc="lower right")
 right.fill_between(length["step"], length["raw_lo"], length["raw_hi"], alpha=0.2)
 right.plot(length["step"], length["smoothed_len"], color="#0072B2")
-_ = right.set(xlabel="step (v1, Figure 3)", ylabel="mean response length, tokens")
+_ = right.set(xlabel="step", ylabel="tokens", title="mean length of a response")
 
 # %% tags=["nbval-check-output"]
 first, last = length.iloc[0], length.iloc[-1]
@@ -282,7 +283,7 @@ ends = aime.iloc[[0, -1]][["step", "pass1", "cons16"]]
 print(ends.to_string(index=False))
 
 # %% [markdown]
-# Three things to keep apart:
+# Three questions are easily confused:
 #
 # * **71.0 or 77.9?** v1's curve ends at step 8,400 with 71.0 at AIME (the deck's number). v2's
 #   goes on to 10,400 steps and ends with 77.9. **[Erratum 10](../docs/errata.md#erratum-10)**: the deck's Tables 3 to 6 and
@@ -296,9 +297,9 @@ print(ends.to_string(index=False))
 # %% [markdown]
 # ## Live: R1-Zero on SmolLM2
 #
-# `configs/r1_zero.yaml` is the recipe at our size: GRPO from SmolLM2-135M-*Instruct*, the two rules with one weight, a small KL term. What changed since
-# [03](03_grpo.ipynb) is the reward, the template, and $\beta=0.001$; what differs from the real
-# thing (v2, §2.1) stands beside it. The largest difference first: R1-Zero starts from a *base* model,
+# `configs/r1_zero.yaml` is the recipe at our size: GRPO from SmolLM2-135M-*Instruct*, the two rules with one weight, and a small KL term. Since
+# [03](03_grpo.ipynb) the reward, the template and $\beta=0.001$ are new. The table below sets our values beside
+# R1-Zero's (v2, §2.1). The largest difference is the start: R1-Zero starts from a *base* model,
 # without any SFT. Our policy has been instruction-tuned, though not for this format, so nothing here tests
 # "without SFT".
 
@@ -323,7 +324,7 @@ for fact, mine in pairs.items():
     print(f"{fact:33} {facts[fact][:46]:46} {mine}")
 
 # %% [markdown]
-# One seed and a few steps, so that you can watch it move: an illustration. `result.metrics` has
+# We train one seed for a few steps, so that you can watch the rewards move. This is an illustration and no result. `result.metrics` has
 # one row a step with TRL's log keys.
 
 
@@ -342,7 +343,7 @@ live = result.metrics
 # %%
 for key in ("greedy_accuracy", "sampled_accuracy", "terminated", "mean_length"):
     before, after = live[f"eval/{key}"].iloc[[0, -1]]
-    print(f"held out, {key:16} {before:5.2f} → {after:5.2f}")
+    print(f"{in_words(f'eval/{key}')[0]:28} {before:5.2f} → {after:5.2f}")
 
 # %% [markdown]
 # The same questions, before and after, one sample each at temperature 1:
@@ -388,12 +389,15 @@ for key in keys:
     zero_differences[key] = difference = statistics.paired_difference(
         table, key, "after", "before"
     )
-    print(f"{key:29} {means['before']:.2f} → {means['after']:.2f}: {difference}")
+    name, change = in_words(key)[0], f"{means['before']:.2f} → {means['after']:.2f}"
+    print(f"{name:24} {change}: {difference}")
+small = zero_differences["eval/sampled_accuracy"]
+longer = zero_differences["completions/mean_length"]
 
 # %% [markdown]
-# Both rules are learned, and fast: the one example had shown the form, and one-digit sums were in the
+# The policy learns both rules within ten steps. The example had shown the form, and one-digit sums were in the
 # weights ([11](11_train.ipynb) takes such a rise apart). The length goes to that of the example
-# and stays: a sum of two digits needs no thinking time. This reward does not pay for length. Responses grow where
+# and stays there, because a sum of two digits needs no thinking time and this reward does not pay for length. Responses grow where
 # thinking longer makes more answers right, as in the lab of the next section.
 
 # %% [markdown]
@@ -430,7 +434,7 @@ for text in final.drop_duplicates("prompt")["completion"].head(4):
 # %% [markdown]
 # Mixing can be counted in three ways, and they disagree. Per response: does it hold both
 # languages? Per word: which share is Chinese? Per pair of neighbors: how often does the language
-# change from one such word to the next?
+# change from one such word to the next? In the figure a thin line is a seed and the black line is their mean.
 
 # %%
 kept["words"] = kept["tongues"].str.len()
@@ -469,11 +473,10 @@ for key in mixing.columns[3:7]:
     print(f"{key:23} {difference}")
 
 # %% [markdown]
-# So the drawback is there, and its cause is not what one would guess. Responses that hold two
-# languages become more frequent, yet on average neither the share of Chinese words nor
-# the switching changes: longer responses toss the same coin more often. What does happen is
-# *drift*. Seed by seed (thin lines) the share wanders, down in four seeds, up by half in one. RL
-# did not teach mixing. No reward holds the language in place, so it drifts by chance.
+# Responses that hold two languages become more frequent. On average, however, neither the share of Chinese words nor
+# the switching changes. A longer response has more words, so it is more likely to hold both languages although each word is chosen as before. Seed by
+# seed (thin lines) the share *drifts*: down in four seeds, up by half in one. RL
+# did not teach mixing. No reward holds the language in place, so it moves by chance.
 #
 # `readable` in the tables is our rule that every try is well formed and none is made twice. It measures waste,
 # not whether a person can read the text. **[Erratum 11](../docs/errata.md#erratum-11)**: the slide's two drawbacks are v1's; v2 adds that
@@ -489,14 +492,16 @@ def compare(first, second, metric):
 
 stages = read_stages("r1_pipeline")
 print(stages["seed"].nunique(), "seeds; zero − base")
-for metric in ("english", "readable", "repeated", "mean_length", "search"):
-    print(f"{metric:12} {compare('zero', 'base', metric).interval}")
-for metric in ("search-easy", "search-hard"):
-    print(f"{metric:12} {compare('zero', 'base', metric).interval}")
+names = {"english": "wholly English", "readable": "readable (our rule)"}
+names |= {"repeated": "some try made twice", "mean_length": "tokens"}
+names |= {"search": "accuracy, three numbers", "search-easy": "accuracy, two numbers"}
+names |= {"search-hard": "accuracy, four numbers"}
+for metric, name in names.items():
+    print(f"{name:24} {compare('zero', 'base', metric).interval}")
 
 # %% [markdown]
 # One response in five more breaks our rule, mostly by a repeated try, which no reward forbids. Both sizes that RL did not see
-# gain as well: it carries over, at this stage. [06](06_r1_pipeline.ipynb) shows a stage where in some seeds it does not.
+# gain as well, so the skill carries over here. [06](06_r1_pipeline.ipynb) shows a stage where in some seeds it does not.
 
 # %% [markdown]
 # ## What usually goes wrong
@@ -518,10 +523,6 @@ for metric in ("search-easy", "search-hard"):
 # One row a claim: the paper's numbers with their version, ours as a mean difference with its 95 % interval over seeds, and a verdict by rule. The interval excludes zero on the claimed
 # side (*holds here*), on the other (*contradicted here*), or does not exclude it (*does not show here*). Where we measure something else than the paper means, the row says *not testable
 # here*. These are verdicts about the miniature, not about the paper. The tables of this page and the next hold some twenty intervals: even if nothing differed, about one of them would exclude zero by luck.
-
-# %%
-small = zero_differences["eval/sampled_accuracy"]
-longer = zero_differences["completions/mean_length"]
 
 # %% tags=["nbval-check-output"]
 rows = [
@@ -604,15 +605,33 @@ check_exercise("r1-2", pass_and_consensus)
 # </details>
 
 # %% [markdown]
-# ### Predict, then run
+# **Predict, then run.** A policy fulfills a rule with chance 0.02. Which share of its groups of 8 teaches anything, and how large must a group be for half of them to? Write
+# both down before you run the cell.
+
+# %%
+share, group_size = None, None  # your two numbers
+
+p = 0.02
+if share is not None:
+    print(f"groups of 8: {1 - p**8 - (1 - p) ** 8:.2f}, you said {share}")
+    half = next(g for g in range(2, 999) if 1 - p**g - (1 - p) ** g >= 0.5)
+    print(f"half of the groups from G = {half} on, you said {group_size}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
 #
-# Write a fourteenth completion that both rules pay in full and that you would not want. Then change one of the two rules so that it is no longer paid, and look which of the honest cases loses.
+# About one group in seven, and 35 completions a question. If success is rare, larger groups help, and more steps alone do not. If it never
+# happens, as with our template alone, no group size helps, and one example in the prompt does.
+#
+# </details>
+#
+# **A small experiment of your own.** Write a fourteenth completion that both rules pay in full and that you would not want. Then change one of the two rules so that it is no longer paid, and look which of the honest cases loses.
 #
 # | question | your words |
 # | --- | --- |
 # | Which completion, and why is it paid? | |
 # | What does your rule cost on the cases of this page? | |
-# | With a chance of 0.02 to fulfill your rule, which share of groups of 8 teaches anything? | |
+# | How would you notice in a run that the policy writes it? | |
 
 # %% [markdown]
 # ## References

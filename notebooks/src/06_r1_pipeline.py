@@ -83,7 +83,7 @@ arrows += [("kept", "pupils", "--", "SFT")]
 _ = draw_graph(boxes, arrows, size=(11.4, 3.5))
 
 # %% [markdown]
-# What R1 does by people and by DeepSeek-V3 (rewriting the cold start) we do by a rule, 等 → `wait`. Where preference models judge there, we have a reward for length, so our last stage says nothing
+# People and DeepSeek-V3 rewrote R1's cold start; we rewrite ours by a rule, 等 → `wait`. Where preference models judge R1's answers, we have a reward for length, so our last stage says nothing
 # about preferences:
 #
 # | stage | R1 | ours, from `search-mixed` |
@@ -103,7 +103,7 @@ _ = draw_graph(boxes, arrows, size=(11.4, 3.5))
 # %% [markdown]
 # ## One SFT stage in code
 #
-# Sample several responses to a question, reject, and learn what is left. Here is the whole of *rejection sampling*, on the untrained two-language base (in the pipeline it runs on `dev2`):
+# One samples several responses to a question, rejects some by rules, and learns what is left. This cell is the whole of *rejection sampling*, here on the untrained two-language base (in the pipeline it runs on `dev2`):
 
 # %%
 base, search = rl.load_policy("search-mixed"), rl.load_task("search")
@@ -166,9 +166,9 @@ pupil = rl.fine_tune(base.clone(), examples, **sizes)
 pd.DataFrame({"base": describe(base), "after SFT": describe(pupil)}).round(2)
 
 # %% [markdown]
-# One seed, some hundred of its own answers, seconds: an illustration. Selection alone moves the policy to what was selected: more right answers, fewer Chinese words. No reward was maximized and no
-# teacher was asked. Nobody asked for longer responses or for repeated tries either (*readable* falls, though every lesson was readable). A right answer is often one that retried, and retrying is
-# what was learned.
+# This is one seed and some hundred of its own answers, an illustration. Selection alone moves the policy to what was selected: more right answers and fewer Chinese words. No reward was maximized and no
+# teacher was asked. The responses also become longer, and more of them repeat a try (*readable* falls, though every lesson was readable). A right answer is often one that retried, so the policy
+# learns to retry.
 #
 # ## All stages, five seeds
 #
@@ -184,8 +184,8 @@ for columns in (LEVELS, ["english", "readable", "short", "mean_length"]):
     print(interval_table(stages, columns).loc[order].to_string(), "\n")
 
 # %% [markdown]
-# And the paper's, as printed (v2, Table 3; scores in percent, Codeforces a rating). No
-# intervals, no seeds.
+# The paper's stages follow as printed (v2, Table 3; scores in percent, Codeforces as percentile and rating). It gives no
+# intervals and no seeds.
 
 # %% tags=["nbval-check-output"]
 paper = rl.paper_table("r1v2_table3")
@@ -196,32 +196,34 @@ wide = rl.wide_table(chosen, rows=("group", "benchmark", "metric"))
 print(wide.set_axis(["R1-Zero", "Dev1", "Dev2", "Dev3", "R1"], axis=1).to_string())
 
 # %% [markdown]
-# Side by side, as shapes. Top: what RL is paid for. Bottom: form, which in the paper is
-# following instructions and pleasing judges, and here is language, readability and length.
+# The figure sets both side by side. The top row is what RL is paid for. The bottom row is form, which in the paper means
+# following instructions and pleasing judges, and here means language, readability and length.
 
 # %% tags=["hide-input"]
 LAB = [LEVELS, ["english", "readable", "short"]]
 PAPER = [["AIME 2024", "MATH-500", "LiveCodeBench"], benchmarks[4:7]]
-figure, axes = plt.subplots(2, 2, figsize=(8, 4.4), sharex=True)
+SHOWN = {"search-easy": "two numbers", "search": "three numbers (trained)"}
+SHOWN |= {"search-hard": "four numbers"}
+figure, axes = plt.subplots(2, 2, figsize=(10, 4.4), sharex=True)
 for row in (0, 1):
     for metric in LAB[row]:
         rows = statistics.score_intervals(stages, metric, by=["stage"])
         rows = rows.set_index("stage").loc[STAGES]
         error = [rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]]
-        axes[row, 0].errorbar(
-            STAGES, rows["estimate"], error, marker="o", capsize=3, label=metric
-        )
+        look = {"marker": "o", "capsize": 3, "label": SHOWN.get(metric, metric)}
+        axes[row, 0].errorbar(STAGES, rows["estimate"], error, **look)
     for name in PAPER[row]:
         values = paper.loc[paper["benchmark"] == name, "value"]
         axes[row, 1].plot(STAGES, values / 100, "o-", label=name)
-    for panel, title in zip(axes[row], ("the lab, five seeds", "R1, v2"), strict=True):
-        panel.set(ylim=(0, 1.05), title=title)
-        panel.legend(fontsize=8, loc="lower right")
+    for panel, who in zip(axes[row], ("the lab, five seeds", "R1, v2"), strict=True):
+        panel.set(ylim=(0, 1.05), title=f"{who}: {('reasoning', 'form')[row]}")
+        panel.set_ylabel("share" if panel is axes[1, 0] else "score")
+        panel.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% [markdown]
-# **Where the shapes agree.** Dev1 gives up reasoning for form: a cold start of few examples, from
-# the base, cannot carry what RL had found (the paper: AIME 77.9 → 59.0). Dev2, RL again,
-# brings it back. Dev3, a *new* SFT of the base on Dev2's answers, holds what RL reached, in some thousand examples: what RL finds, SFT can copy. The last stage moves form (shorter, a trace more English)
+# **Where the shapes agree.** Dev1 gives up reasoning for form, because a cold start of few examples, from
+# the base, cannot carry what RL had found (the paper: AIME 77.9 → 59.0). RL in Dev2
+# brings it back. Dev3 is a *new* SFT of the base on some thousand of Dev2's answers, and it holds what RL reached: SFT can copy what RL finds. The last stage changes form (shorter, a trace more English)
 # and leaves accuracy where it was.
 #
 # **Where they do not.** Our R1 does not reason better than our zero: the trained size was at its
@@ -234,10 +236,10 @@ print(by_seed[["zero", "dev2", "zero+language", "dev3", "r1"]].round(2).to_strin
 # %% [markdown]
 # On the *easier* questions some seeds fall below the cold start. We looked at seed 0 of `dev2`:
 # asked to make 14 from 2 and 7 it writes `2 * 7 = 14 ? 14`, finds the answer, and then answers
-# `* * * *`. It has forgotten how short an answer to two numbers is; three-number questions never
-# punish that. The mean over seeds hides it (the interval merely is wide), a mean over benchmarks
-# would too. Dev3 repairs it in every seed, because its lessons hold all three sizes: the part
-# that the 200,000 other examples play in R1.
+# `* * * *`. It has forgotten how short an answer to two numbers is, and three-number questions never
+# punish that. The mean over seeds hides it (the interval is merely wide), and so would a mean over benchmarks.
+# Dev3 repairs it in every seed, because its lessons hold all three sizes. In R1 the
+# 200,000 other examples have that part.
 
 # %% [markdown]
 # ## Dev2's reward for language
@@ -247,8 +249,8 @@ print(by_seed[["zero", "dev2", "zero+language", "dev3", "r1"]].round(2).to_strin
 #
 # $$R_{\text{language}} = \frac{\#\,\text{words in the target language}}{\#\,\text{words}}$$
 #
-# Ten lines for English and Chinese. A Chinese character counts as a word; digits, signs, tags
-# and LaTeX commands are neutral; a text without any word gets 0, or silence would pay.
+# For English and Chinese it takes six lines. A Chinese character counts as a word, while digits, signs, tags
+# and LaTeX commands are neutral. A text without any word gets 0, or silence would pay.
 
 
 # %%
@@ -285,7 +287,7 @@ print(f"held: ours = the library's, {len(sample)} texts")
 # share is a *density*: a mixed response of twenty words with one foreign one scores 0.95, hardly
 # less than a clean one. Does so small a difference reach the gradient? Once all answers of a
 # group are right, it is the only difference left, and the division by the group's standard
-# deviation makes it full size:
+# deviation makes it as large as any other (exercise r1-4 asks how large):
 
 # %% tags=["nbval-check-output"]
 accuracy, language = torch.ones(8), torch.tensor([0.95] + [1.0] * 7)
@@ -318,23 +320,24 @@ keys += ["rewards/language_consistency_reward/mean"]
 figure = figures.plot_bands(runs, keys, by="run", colors=colors, columns=2)
 panel = figure.axes[-1]
 panel.plot(kept.groupby("step")["share"].mean(), "--", color=colors["zero"])
-panel.set_title("language consistency")
-figure.set_size_inches(6, 4.4)
+panel.set_title("language consistency", fontsize=9)
+figure.set_size_inches(8, 4.8)
 
 # %% tags=["nbval-check-output"]
 print("zero+language − zero")
-for metric in ("english", "language_consistency", "readable", "mean_length"):
-    print(f"{metric:21} {compare('zero+language', 'zero', metric)}")
-for metric in ("search-easy", "search", "search-hard"):
-    print(f"{metric:21} {compare('zero+language', 'zero', metric)}")
+names = {"english": "wholly English", "language_consistency": "language consistency"}
+names |= {"readable": "readable (our rule)", "mean_length": "tokens"}
+names |= {size: f"accuracy, {shown}" for size, shown in SHOWN.items()}
+for metric, name in names.items():
+    print(f"{name:33} {compare('zero+language', 'zero', metric).interval}")
 
 # %% [markdown]
-# The reward does what it says in every seed: hardly a response with a foreign word is left. What it
-# costs is time at first (at step 10 the bands of accuracy are apart) and little at the end:
-# on the trained size four seeds of five are lower, by a hundredth, and the interval holds zero. The
-# entropy falls at once, since a coin that is no longer tossed has none. That is the paper's
-# picture: consistent language, hardly a price. The two sizes that RL does not see look
-# different: their intervals are wide, because single seeds lose a lot. We come back to them.
+# With the reward hardly a response with a foreign word is left, in every seed. It
+# costs time at first (at step 10 the bands of accuracy are apart) and little at the end:
+# on the trained size the accuracy is lower by a hundredth, and the interval holds zero. The
+# entropy falls at once, because the choice between two languages is gone. The paper reports the same:
+# consistent language at hardly a price. On the two sizes that RL does not see the intervals are wide,
+# because single seeds lose a lot, like those of `dev2` above.
 
 # %% [markdown]
 # ## What R1's performance table says
@@ -394,7 +397,7 @@ students = table5[table5["model"].str.contains("Distill")].copy()
 students["billions"] = students["model"].str.extract(r"-([\d.]+)B$")[0].astype(float)
 students["family"] = students["model"].str.extract(r"-(Qwen|Llama)-")[0]
 students = students[students["benchmark"] == "AIME 2024"]
-figure, axes = plt.subplots(figsize=(6, 2.8))
+figure, axes = plt.subplots(figsize=(8, 2.8))
 for (metric, family), part in students.groupby(["metric", "family"]):
     style = "o-" if metric == "pass@1" else "s--"
     color = "#0072B2" if family == "Qwen" else "#D55E00"
@@ -405,7 +408,7 @@ axes.axhline(o1_mini["value"].iloc[0], color="#999999", lw=0.8, label="o1-mini, 
 axes.set_xticks([1.5, 7, 14, 32, 70], ["1.5", "7", "14", "32", "70"])
 axes.minorticks_off()
 axes.set(xlabel="weights of the student, billions", ylabel="AIME 2024, %", ylim=(0, 95))
-axes.legend(fontsize=7)
+_ = axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% [markdown]
 # The paper's Table 6 leaves three questions open, and the lab can ask them: what does each side
@@ -436,10 +439,10 @@ for (student, arm), part in taught.groupby(["student", "arm"]):
 # %% [markdown]
 # ### On one axis of compute
 #
-# A weight does about 2 operations to each token that it samples and 6 to each that it learns, so
+# A weight does about 2 operations to each token that it samples and 6 to each that it learns. So
 # RL costs 8 per token and weight, SFT 6, and the answers 2 per weight of whoever wrote them.
-# Filled: the lesson and its answers. Hollow: with the teacher's own RL added, paid once for all
-# its students. Dashed: the teacher.
+# A filled dot is the lesson with its answers. A hollow dot adds the teacher's own RL, paid once for all
+# its students. The dashed line is the teacher.
 
 
 # %%
@@ -460,7 +463,7 @@ def lessons_of(student, arm):
 
 # %% tags=["hide-input"]
 arms = {"teacher's answers": "#D55E00", "own answers": "#009E73"}
-figure, axes = plt.subplots(1, 2, figsize=(9.4, 3.4), sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(11, 3.4), sharey=True)
 for panel, student in zip(axes, ("search-base", "search-control"), strict=True):
     runs = reinforced(student)
     band = statistics.metric_bands(runs, "eval/sampled_accuracy").query("step > 0")
@@ -476,7 +479,7 @@ for panel, student in zip(axes, ("search-base", "search-control"), strict=True):
             panel.errorbar(whole, rows["estimate"], marker="o", mfc="white", **look)
     panel.axhline(teacher["search"].mean(), color="#999999", lw=0.8, ls="--")
     panel.set(xlabel="teraflops", title=student, ylabel="held-out accuracy")
-_ = axes[1].legend(fontsize=8, loc="upper left")
+_ = axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% tags=["nbval-check-output"]
 for student in ("search-base", "search-control"):
@@ -487,8 +490,8 @@ for student in ("search-base", "search-control"):
     print(f"; the teacher's RL {teacher['teraflops'].mean():.2f}")
 
 # %% [markdown]
-# Now the differences that the slide's sentence is about, paired by seed, at the largest lesson.
-# RL counts twice: at its end, and stopped where it has spent what that lesson costs (the
+# The slide's sentence is about these differences, paired by seed, at the largest lesson.
+# RL stands there twice: at its end, and stopped where it has spent what that lesson costs (the
 # teacher for free).
 
 
@@ -532,9 +535,9 @@ for student in ("search-base", "search-control"):
 # teacher's own RL added, it costs twice as much as the RL of `search-base`.
 #
 # *It is mostly not the teacher.* The student's own selected answers bring it almost as far. On
-# `search-base` five seeds show no difference; on `search-control` the teacher is ahead by two
+# `search-base` five seeds show no difference. On `search-control` the teacher is ahead by two
 # hundredths, with more lessons than the student found right answers by itself. What
-# looks like distillation here is **selection**: one large round of rejection sampling.
+# looks like distillation here is **selection**, one large round of rejection sampling.
 #
 # **Why not as in the paper?** A tempting answer is: because our students have no gap to close. It fits
 # `search-base`, which reaches its teacher's level by RL alone (dashed line). It does not fit `search-control`:
@@ -627,16 +630,16 @@ def kept_rows(accuracies, truncated, english, num_generations, per_prompt):
 check_exercise("r1-3", kept_rows)
 
 # %% [markdown]
-# **r1-4. A clip of ten.** v2 trains R1's first RL stage with $\varepsilon=10$. Up to which ratio
-# has a token with $\hat{A}>0$ a gradient, and down to which ratio one with $\hat{A}<0$?
+# **r1-4. One foreign word.** All $G$ answers of a group have the same reward, but one has a little less, by any $d>0$. Which advantage does
+# GRPO give it (standard deviation over $G-1$), and which do the others get? A tuple of the two.
 
 
 # %%
-def ratio_limits(epsilon):
+def lone_advantages(num_generations):
     raise NotImplementedError
 
 
-check_exercise("r1-4", ratio_limits)
+check_exercise("r1-4", lone_advantages)
 
 # %% [markdown]
 # <details><summary>Solutions</summary>
@@ -656,18 +659,18 @@ check_exercise("r1-4", ratio_limits)
 #
 # ```python
 # # r1-4
-# def ratio_limits(epsilon):
-#     return 1 + epsilon, max(0.0, 1 - epsilon)
+# def lone_advantages(num_generations):
+#     root = num_generations**0.5
+#     return -(num_generations - 1) / root, 1 / root
 # ```
 #
-# A ratio is never negative: with ε = 10 nothing stops a token that is pushed down.
+# The mean is $d/G$ below the others and the standard deviation is $d/\sqrt{G}$, so $d$ cancels: a foreign word among a thousand is punished
+# like one among two.
 #
 # </details>
 
 # %% [markdown]
-# ### Predict, then run
-#
-# Leave one of the three rules out of the SFT stage (`sft_prompts` and `rules` are yours to change), and predict each row of the table before you run it.
+# **A small experiment of your own.** Leave one of the three rules out of the SFT stage (`sft_prompts` and `rules` are yours to change), and predict each row of the table before you run it.
 #
 # | question | your words |
 # | --- | --- |

@@ -15,27 +15,29 @@
 #
 # question → rollouts → rewards → advantages → objective → update → **record → figure**
 #
+# DeepSeek-R1-Zero said "Wait, wait. Wait. That's an aha moment", and the slides conclude that `wait` shows a model
+# that corrects itself. This page takes the sentence apart and asks a small laboratory what a `wait` is worth.
+#
 # You will be able to
 #
 # * read a claim about reflection as three claims: about words, about behavior, about benefit,
-# * count words in three ways, and say when the three disagree,
-# * tell a check that works from a `wait` that leads nowhere, exactly in the search lab and badly in prose,
-# * say what a jump in a training curve proves when a setting was changed at the same step.
+# * say why responses that reflect are right less often, and why that is no harm,
+# * say what a jump in a training curve proves when a setting was changed at the same step,
+# * tell by pass@k whether training found new answers or made old ones likely.
 #
-# **Reading:** about 50 minutes. **Running:** half a minute. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v1 and v2); [Dr. GRPO](https://arxiv.org/abs/2503.20783);
+# **Reading:** about 34 minutes. **Running:** half a minute. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v1 and v2); [Dr. GRPO](https://arxiv.org/abs/2503.20783);
 # [Gandhi et al.](https://arxiv.org/abs/2503.01307); oat-zero's blog post.
-# **Builds on** [03 GRPO](03_grpo.ipynb) and [05 R1-Zero](05_r1_zero.ipynb) (R1-Zero in the lab). **Next:**
-# [08 DAPO](08_dapo.ipynb).
+# **Builds on** [03 GRPO](03_grpo.ipynb) and [05 R1-Zero](05_r1_zero.ipynb). **Next:** [08 DAPO](08_dapo.ipynb). How
+# reflection is counted, and how well, is the appendix [16 Counting reflection](16_counting_reflection.ipynb).
 
 # %% [markdown]
 # ## Set-up
 #
-# Nothing is trained here. We read records: R1-Zero in miniature, GRPO on two base policies, a change of the
-# length limit, five seeds each. Only one experiment runs live, in seconds: we put a word into a policy's mouth.
+# We read records, mostly of five seeds. One experiment runs live, in seconds: we put a word into a policy's mouth.
 
 # %%
 import re
-from collections import Counter
+from math import comb
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -43,36 +45,38 @@ import torch
 from ipywidgets import Textarea, interact
 
 import rlnotes as rl
-from rlnotes.analysis.figures import ALGORITHM_COLORS
+from rlnotes.analysis.figures import ALGORITHM_COLORS, ALGORITHM_DASHES
 from rlnotes.reflection.benefit import right_before_reflection
 from rlnotes.reflection.lab import first_try_solves
-from rlnotes.reflection.scores import read_labels, score_labels
 from rlnotes.tasks.search_traces import analyze, parts_of
 from rlnotes.teaching.exercises import check_exercise
 
 rl.use_style()
 torch.set_num_threads(1)  # the policies are tiny
 data = rl.project_folder() / "data"
-BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"
+BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#999999"
 
 # %% [markdown]
 # ## What the slides say
 #
-# Two slides, and three sentences on them that matter:
+# Two slides, and four sentences on them that matter:
 #
 # > *Figure 3 | The average response length of DeepSeek-R1-Zero on the training set during the RL process.
 # > DeepSeek-R1-Zero naturally learns to solve reasoning tasks with more thinking time.*
 #
 # > ***Wait, wait. Wait. That's an aha moment I can flag here.** Let's reevaluate this step-by-step …*
 #
+# > *Table 3 | … The model learns to rethink using an anthropomorphic tone. This is also an aha moment for us, allowing us
+# > to witness the power and beauty of reinforcement learning.*
+#
 # > *"wait" depicts the self-correction of model*
 #
 # * **[Erratum 8](../docs/errata.md#erratum-8).** The first figure lost its axes: it shows the average length in tokens over the steps.
-#   The example is abridged: neither the mistake nor the final answer is on the slide.
-# * **[Erratum 9](../docs/errata.md#erratum-9).** The third sentence is the slide's own. What the paper (v2, Appendix C.2, Figure 9) reports is
+#   The example breaks off, so that the slide does not show how it ends.
+# * **[Erratum 9](../docs/errata.md#erratum-9).** The last sentence is the slide's own. The paper (v2, Appendix C.2, Figure 9) reports
 #   that ten words become five to seven times as frequent, and that `wait` is rare at first and frequent late.
-#   It does not say that a `wait` corrects anything. The slide drops the axes, the word list and the factor,
-#   and that the length limit was doubled at step 8,200, where its own figure jumps.
+#   It does not say that a `wait` corrects anything. The slide drops the axes, the word list and the factor. It also drops
+#   that the length limit was doubled at step 8,200, where the figure jumps.
 # * **[Erratum 10](../docs/errata.md#erratum-10).** Figure 3 is v1's numbering and Figure 9 is v2's; they stand on neighboring slides.
 
 # %% [markdown]
@@ -86,6 +90,7 @@ BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#999999"
 a, x = torch.rand(2, 1000, dtype=torch.float64, generator=torch.manual_seed(0)) * 9
 squared_twice = (a - x**2) ** 2 - (a + x)
 assert torch.allclose(squared_twice, x**4 - 2 * a * x**2 - x + (a**2 - a))
+print("held: the equation before `Wait` is right")
 
 aha = (
     "Wait, wait. Wait. That's an aha moment I can flag here. Let's reevaluate this"
@@ -97,22 +102,21 @@ print("words of Dr. GRPO's:", dict(rl.load_words("dr_grpo").count(aha)))
 print("behavior in wording:", [b for b, seen in rl.text_behaviors(aha).items() if seen])
 
 # %% [markdown]
-# * **Words:** three `wait` by R1's list. Dr. GRPO's list leaves `wait` out and finds `reevaluate`, which R1's
-#   list does not have (`evaluate` is another word).
-# * **Behavior:** what stands before "Wait" is right, and what follows begins with the same squaring. On the
-#   slide we see a text go back, and no error that it goes back to. Our pattern detector sees nothing at all;
-#   we shall measure how much it misses.
-# * **Benefit:** not on the slide. (The equation factors as $(x^2+x+1-a)(x^2-x-a)$, and the sum asked for is
-#   $\frac{\sqrt{4a-3}-1}{2}$; whether the response got there, neither the slide nor the paper claims.)
+# * **Words** are what stands in the text. R1's list finds `wait` three times. Dr. GRPO's list leaves `wait` out and finds `reevaluate`.
+# * **Behavior** is what the text does: check a result, go back, try another way. What stands before "Wait" is right, and
+#   what follows begins with the same squaring. We see a text go back, and no error that it goes back to.
+# * **Benefit** is whether the answer is right *because* of it. The slide does not show it. (The equation factors as
+#   $(x^2+x+1-a)(x^2-x-a)$, and the sum asked for is $\frac{\sqrt{4a-3}-1}{2}$. Neither the slide nor the paper
+#   claims that the response got there.)
 #
-# Nothing here is against the paper, which shows the passage as a charming one. It is against reading one layer
-# as another. The rest of this notebook measures each by itself.
+# The paper shows the passage as one example, and its "aha moment for us" is what its authors felt. The slide's sentence goes further, from a word to a behavior.
 
 # %% [markdown]
-# With a running kernel you can read a text of your own in three layers. The first two are counted; the third asks whether the answer behind the last reflecting word is another than the one before it.
+# With a running kernel you can read a text of your own in three layers. The first two are counted. For the third, the box compares the number before the
+# first `wait` with the last number of the text.
 
 
-# %%
+# %% tags=["hide-input"]
 def three_layers(text):
     counts = dict(rl.load_words("r1").count(text))
     seen = [name for name, found in rl.text_behaviors(text).items() if found]
@@ -128,74 +132,13 @@ def three_layers(text):
 
 
 three_layers("7 * 8 = 54. Wait, that is wrong: 7 * 8 = 56.")
-
-# %%
 _ = interact(three_layers, text=Textarea("Wait. Wait. Wait. 7 * 8 = 54."))
 
 # %% [markdown]
-# ## Layer 1, words: ten lines
+# ### R1's own two figures
 #
-# A word counts in any case and only whole, so that `await` and `checkout` do not. A hyphen ends a word. The
-# list is R1's, as v2 gives it: three experts' lists, merged.
-
-# %% tags=["nbval-check-output"]
-R1_WORDS = rl.WORD_LISTS["r1"]
-print(", ".join(R1_WORDS))
-
-
-def count_words(text, words):
-    found = re.findall(r"\w+", text.casefold())
-    return Counter(word for word in found if word in words)
-
-
-# %% [markdown]
-# Five texts of our own. The library has to agree on all of them (it also knows phrases, accents and scripts
-# without spaces). Which of the five reflect, to your eye?
-
-# %% tags=["nbval-check-output"]
-texts = [
-    "7 * 8 = 54. Wait, that is wrong: 7 * 8 = 56.",
-    "It is $7, but shipping is free. The standard error is 2. However, check the date.",
-    "Evaluate 7 * 8. We double-check the checkout and await an errorless reply.",
-    "54? No. Seven eights are 56, so 56.",
-    "Wait. Wait. Wait. 7 * 8 = 54.",
-]
-for text in texts:
-    counts = count_words(text, R1_WORDS)
-    assert counts == rl.load_words("r1").count(text)
-    print(sum(counts.values()), dict(counts))
-
-# %% [markdown]
-# The first reflects and has two words of the list. The second has four and reflects on nothing: `but`, `error`,
-# `however` and `check` have ordinary uses. The third is an instruction. The fourth corrects itself without any
-# word of the list, and the fifth says `wait` three times to no effect. A count of words sorts them in
-# the wrong order.
-
-# %% [markdown]
-# ### Three ways to normalize
-#
-# Per response, per 1,000 tokens, or the share of responses with at least one word. The paper's figure does not
-# say which. On the same data they can go three ways: below are four short responses, two of which say `wait`
-# once, and four that are seventeen times as long, one of which says it twelve times.
-
-
-# %% tags=["nbval-check-output"]
-def three_rates(counts, lengths):
-    return {
-        "per response": sum(counts) / len(counts),
-        "per 1,000 tokens": 1000 * sum(counts) / sum(lengths),
-        "share with at least one": sum(count > 0 for count in counts) / len(counts),
-    }
-
-
-early = three_rates([1, 1, 0, 0], [10, 10, 10, 10])
-late = three_rates([12, 0, 0, 0], [170, 170, 170, 170])
-print(pd.DataFrame({"early": early, "late": late}).round(2).to_string())
-
-# %% [markdown]
-# Six times as many per response, a third as many per token, half as many responses. R1's own figures have just
-# these proportions. The paper's responses grow from 555 to 9,555 tokens (v1, Figure 3, one run, digitized); its words
-# grow five- to sevenfold (v2, Figure 9(a)), the unit not stated. Both readings, as arithmetic:
+# R1-Zero's responses grow from 555 to 9,555 tokens (v1, Figure 3, one run, digitized). Its ten words grow five- to sevenfold
+# (v2, Figure 9(a)), and the paper does not say per what: per response or per token? Both readings, as arithmetic:
 
 # %% tags=["nbval-check-output"]
 length = rl.paper_curve("r1v1_fig3_length")
@@ -215,9 +158,7 @@ left.fill_between(
 left.plot(length["step"], length["smoothed_len"], color=BLUE)
 left.axvline(8200, color=ORANGE, ls="--")
 left.text(8100, 300, "limit 32k → 64k", color=ORANGE, ha="right", fontsize=8)
-left.set(
-    xlabel="step", ylabel="tokens", title="R1-Zero: response length (v1, Figure 3)"
-)
+left.set(xlabel="step", ylabel="tokens", title="R1-Zero: length of a response (v1)")
 factors = {"length": growth, "words × 5": 5, "words × 7": 7}
 factors |= {"words × 5, per token": 5 / growth, "words × 7, per token": 7 / growth}
 colors = [BLUE] * 3 + [ORANGE] * 2  # bars begin at 1, no change
@@ -230,22 +171,21 @@ right.set(xscale="log", xlim=(0.08, 60), title="end over start")
 right.invert_yaxis()
 
 # %% [markdown]
-# If Figure 9(a) counts per response, the words became **rarer per token**, to a third. Then the growth of the
-# words is less than the growth of the text that holds them. We cannot know: so we report all three, always.
+# If the paper counts per response, its words became **rarer per token**, to a third. It does not tell, so we report both, and the share of
+# responses with at least one word.
 
 # %% [markdown]
 # ## Words over training, in the lab
 #
-# R1-Zero in miniature ([05](05_r1_zero.ipynb)): GRPO for the right answer alone, from `search-mixed`, a
-# base that guesses, checks, says `wait` or 等 (the same word in a second language), and gives up after half of
-# its misses. We kept all responses to held-out questions at steps 0, 20, … 80, for five seeds. Step 0
-# is the untrained policy: no statement about training without it. The command line counts the same, the seeds taken together:
+# The record is R1-Zero in miniature ([05](05_r1_zero.ipynb)): GRPO for the right answer alone, five seeds, from the untrained
+# `search-mixed`. This base guesses, checks, says `wait` or 等 (the same word in a second language), and gives up after half of
+# its misses. All responses to held-out questions were kept at steps 0, 20, … 80. The command line counts them too, all seeds together:
 #
 # ```
 # rlnotes reflect data/experiments/r1_pipeline/zero_seed*.jsonl --words search
 # ```
 
-# %%
+# %% tags=["hide-input"]
 files = sorted((data / "experiments" / "r1_pipeline").glob("zero_seed*.jsonl"))
 seeds = {int(path.stem.removeprefix("zero_seed")): path for path in files}
 
@@ -261,263 +201,133 @@ def over_seeds(tables, name="R1-Zero, lab"):
 
 reports = {seed: rl.reflect([path], words="search") for seed, path in seeds.items()}
 words = over_seeds({s: r.table().query("part == 'step'") for s, r in reports.items()})
-total = sum(report.counted.total.responses for report in reports.values())
-print(f"{len(seeds)} seeds, {total} responses")
-
-# %% [markdown]
-# Two helpers that the rest of the notebook uses: a band over seeds, and a table of
-# `estimate [95 % interval]` at chosen steps. Intervals are Student's t over the seeds, cut to
-# [0, 1] where the number is a share ([12](12_compare_runs.ipynb)).
-
-
-# %% tags=["hide-input"]
-def band(axes, runs, key, label=None, color=BLUE):
-    line = rl.metric_bands(runs, key)
-    axes.plot(line["step"], line["estimate"], color=color, label=label)
-    axes.fill_between(
-        line["step"], line["low"], line["high"], color=color, alpha=0.15, lw=0
-    )
-    axes.axhline(0, color="black", lw=0.8)
-    axes.set(xlabel="step", title=key)
-
-
-def at_steps(runs, keys, steps):
-    cells = {}
-    for key in keys:
-        for row in rl.metric_bands(runs[runs["step"].isin(steps)], key).itertuples():
-            same = row.high - row.low < 1e-9  # one policy, one sample: no interval
-            interval = rl.Interval(row.estimate, row.low, row.high, row.n)
-            cells[key, int(row.step)] = f"{row.estimate:.2f}" if same else str(interval)
-    return pd.Series(cells).unstack()[steps].loc[keys]
-
-
-# %% tags=["hide-input"]
 responses = pd.concat(
     pd.read_json(path, lines=True).assign(seed=seed) for seed, path in seeds.items()
 )
 accuracy = responses.groupby(["seed", "step"], as_index=False)["accuracy"].mean()
 words = words.merge(accuracy, on=["seed", "step"])
-keys = [
-    "per_response",
-    "per_1000_tokens",
-    "share",
-    "completions/mean_length",
-    "accuracy",
-]
-figure, panels = plt.subplots(1, 5, figsize=(13, 2.6))
-for axes, key in zip(panels, keys, strict=True):
-    band(axes, words, key)
-
-# %% tags=["nbval-check-output"]
-print(at_steps(words, keys, [0, 20, 80]).to_string())
-untrained = words[words["step"] == 0].set_index("seed")
-for step in (20, 80):
-    now = words[words["step"] == step].set_index("seed")
-    for key in keys[:3]:
-        times = rl.stratified_bootstrap((now[key] / untrained[key]).to_numpy())
-        print(f"step {step}, times untrained: {key:16} {times}")
+print(f"{len(seeds)} seeds, {len(responses)} responses")
 
 # %% [markdown]
-# All three say the same here: up steeply within 20 steps, then down again, while accuracy only rises. The factors
-# differ: at step 80 there are 2.8 times as many `wait` per response as before training, 1.7 times as many per
-# token, in 1.4 times as many responses. At step 20 it would have been 5.4 times per response. "The words
-# became five times as frequent" and "not even twice" are both in this one record.
+# Two folded helpers draw a band over seeds and print a table of `estimate [95 % interval]`. The intervals are Student's t over the seeds, cut to [0, 1] where the number is a share ([12](12_compare_runs.ipynb)).
+
+
+# %% tags=["hide-input"]
+def band(axes, runs, key, label=None, color=BLUE, style="-"):
+    line = rl.metric_bands(runs, key)
+    few = "o" if len(line) <= 6 else ""
+    x, y = line["step"], line["estimate"]
+    axes.plot(x, y, style, marker=few, ms=4, color=color, label=label)
+    axes.fill_between(x, line["low"], line["high"], color=color, alpha=0.15, lw=0)
+    axes.set(xlabel="step")
+
+
+def beside(axes):
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def at_steps(runs, names, steps):
+    """Rows: `names`, {key: words}; columns: steps."""
+    cells = {}
+    for key, name in names.items():
+        for row in rl.metric_bands(runs[runs["step"].isin(steps)], key).itertuples():
+            same = row.high - row.low < 1e-9  # one policy, one sample: no interval
+            interval = rl.Interval(row.estimate, row.low, row.high, row.n)
+            cells[name, int(row.step)] = (
+                f"{row.estimate:.2f}" if same else str(interval)
+            )
+    table = pd.Series(cells).unstack()[steps].loc[list(names.values())]
+    return table.rename(columns=lambda step: f"step {step}")
+
+
+# %% tags=["hide-input"]
+COUNTS = {
+    "per_response": "`wait` per response",
+    "per_1000_tokens": "`wait` per 1,000 tokens",
+    "share": "share of responses with `wait`",
+    "completions/mean_length": "tokens per response",
+}
+untrained = words[words["step"] == 0].set_index("seed")
+for key in COUNTS:
+    words[f"times {key}"] = words[key] / words["seed"].map(untrained[key])
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 2.9), width_ratios=[3, 2])
+styles = (BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (GRAY, ":")
+for (key, name), (color, style) in zip(COUNTS.items(), styles, strict=True):
+    band(left, words, f"times {key}", name.replace("`", ""), color, style)
+beside(left)
+left.axhline(1, color="black", lw=0.8)
+left.set(title="words and length", ylabel="times the untrained policy's", ylim=(0, 6.2))
+band(right, words, "accuracy")
+_ = right.set(title="accuracy on held-out questions", ylabel="share right", ylim=(0, 1))
+
+# %% tags=["nbval-check-output"]
+print(at_steps(words, COUNTS | {"accuracy": "accuracy"}, [0, 20, 80]).to_string())
+times = {f"times {key}": f"{name}, times untrained" for key, name in COUNTS.items()}
+print(at_steps(words, times, [20, 80]).to_string())
+
+# %% [markdown]
+# All counts rise steeply by step 20 and then fall, while the accuracy only rises. (Five steps were kept, so we
+# do not see where between them the top lies.) The factors differ. At step 80 there are 2.8 times as many `wait` per response as before training, 1.7 times as
+# many per token, and 1.4 times as many responses with one. At step 20 the first factor was 5.4. "Five times as frequent" and
+# "not even twice" both stand in this one record.
 #
-# The length tells the same story: the policy first learns not to give up, later to guess better
-# ([12](12_compare_runs.ipynb) has the tries). The end of the curve is more accurate *and* shorter. (Step 0 has no
-# interval: it is one policy and one sample, the same for all seeds. Its 0.29 is of these responses;
+# The length goes the same way: the policy first learns not to give up, and later to guess better. The end of training is more
+# accurate *and* shorter. (Step 0 is one policy and one sample for all seeds and has no interval. Its 0.29 is of these responses;
 # [06](06_r1_pipeline.ipynb) finds 0.26 in others.)
 
 # %% [markdown]
-# ### Which word? Which language?
+# ## What the responses did
 #
-# Of R1's ten words this language knows one. And our base says it in two languages, which R1's list does not
-# know: a count with the list as it stands misses every 等. The same responses, counted by both lists:
-
-# %% tags=["nbval-check-output"]
-english = {s: rl.reflect([path], words="r1") for s, path in seeds.items()}
-english = over_seeds({s: r.table().query("part == 'step'") for s, r in english.items()})
-other = [f"word/{word}" for word in R1_WORDS if word != "wait"]
-assert (english[other] == 0).all(axis=None)
-both = {"wait/等": words, "wait alone": english}
-for name, table in both.items():
-    print(f"{name:10}", *at_steps(table, ["word/wait"], [0, 20, 80]).to_numpy()[0])
-
-# %% [markdown]
-# A quarter of the `wait` are 等 and escape the list, before training as after it. Here the share stays the same, so
-# the curve keeps its shape; had RL moved the policy from one language to the other, the plain list would have shown
-# reflection "vanish" or "emerge". R1-Zero mixed languages, too, and Figure 9's list is English.
-
-# %% [markdown]
-# ### In natural language: SmolLM2
-#
-# A policy that speaks English could use all ten words. Our records hold a sample of the responses that SmolLM2-135M
-# gave in short GRPO runs on arithmetic, a dozen tokens or two each.
-
-# %%
-for name in ("multiplication", "addition-r1"):
-    paths = sorted(data.glob(f"runs/grpo_{name}_smollm2-135m_seed*/samples.jsonl"))
-    if paths:
-        total = rl.reflect(paths).counted.total
-        print(f"{name}: {len(paths)} seeds, {total.responses} responses,", end=" ")
-        print(f"{total.tokens} tokens; words {dict(total.words)}, `wait` {total.waits}")
-
-# %% [markdown]
-# Next to nothing: no `wait` at all, a handful of `but`. A model of this size asked for a product does not reflect,
-# and reward on short answers does not make it. That says nothing about large models; it says that a word count needs
-# words, and that our evidence about natural language is thin. We look at its prose once more below, for the detector.
-
-# %% [markdown]
-# ## Layer 2, behavior
-#
-# In the lab we need no judge. A response is a chain of tries, and each ends in a number, so what it did can be
-# calculated (`rl.lab_reflection`): a **hit** is a try whose result is the target, a **miss** one whose is not.
-#
-# * **knows a hit**: the share of hits that are answered, minus the share of misses that are answered. One number for
-#   all decisions: 1 for a policy that verifies, 0 for a blind one. A try that is cut off before its consequence counts for neither.
-# * **verification**, the usual count by *response*: some finished try has the right consequence (hit → `answer`,
-#   miss → `wait`), none the wrong.
-# * **backtracking**: a miss, `wait`, and then a try not made before.
-# * **superficial**: a `wait` that leads nowhere: after a hit, before a try already made, or before nothing.
-
-# %% tags=["nbval-check-output"]
-question = rl.search_question("make 20 from 5 6 9 :")
-for text in (
-    "5 * 6 = 30 - 9 = 21 ? 20 wait 5 + 6 = 11 + 9 = 20 ? 20 answer + +",
-    "5 * 6 = 30 - 9 = 21 ? 20 wait 5 * 6 = 30 - 9 = 21 ? 20 answer * -",
-    "5 + 6 = 11 + 9 = 20 ? 20 wait 5 * 6 = 30 - 9 = 21 ? 20 answer * -",
-):
-    seen = rl.lab_reflection(text, question)
-    shown = [name for name, yes in seen.behaviors().items() if yes]
-    print(f"waits {seen.waits}, superficial {seen.superficial}, {shown}")
-
-# %% [markdown]
-# Each of the three says `wait` once. The first is what the slide means; the second tries the same again and
-# gives up; the third has the solution, says `wait`, and throws it away. Over training:
+# A lab response is a chain of tries with a number at the end of each, so what it did can be calculated. A **hit** is a try
+# whose result is the target, and a **miss** is any other. We ask two things. *Knows a hit* is the share of hits that
+# are answered minus the share of misses that are answered: 1 for a policy that verifies, 0 for a blind one. A `wait` is
+# **superficial** when it leads nowhere: after a hit, before a try already made, or before nothing. [16](16_counting_reflection.ipynb) compares
+# these counts with labels made by reading.
 
 
 # %%
 def decisions(part):
     """What follows hits and misses, over all tries of some responses."""
     questions = map(rl.search_question, part["prompt"])
-    total = Counter()
-    for trace in map(analyze, part["completion"], questions):
-        total.update(vars(trace))
+    total = pd.DataFrame(map(vars, map(analyze, part["completion"], questions))).sum()
     hits = total["hits_answered"] / total["hits"]
     misses = total["give_ups"] / total["misses"]
-    return pd.Series(
-        {"hits answered": hits, "misses answered": misses, "knows a hit": hits - misses}
-    )
+    return pd.Series({"misses answered": misses, "knows a hit": hits - misses})
 
 
 texts = responses.groupby(["seed", "step"])[["prompt", "completion"]]
 words = words.merge(texts.apply(decisions).reset_index(), on=["seed", "step"])
 
 # %% tags=["hide-input"]
-behavior = ["knows a hit", "behavior/backtracking", "superficial"]
-figure, panels = plt.subplots(1, 3, figsize=(9, 2.6))
-for axes, key in zip(panels, behavior, strict=True):
-    band(axes, words, key)
-    axes.set_ylim(0, 1)
+BEHAVIOR = {
+    "knows a hit": "knows a hit",
+    "misses answered": "share of misses answered",
+    "superficial": "share of `wait` that is superficial",
+}
+figure, axes = plt.subplots(figsize=(7.5, 2.9))
+styles = (BLUE, "-"), (GRAY, ":"), (ORANGE, "--")
+for (key, name), (color, style) in zip(BEHAVIOR.items(), styles, strict=True):
+    band(axes, words, key, name.replace("`", ""), color, style)
+axes.set(ylim=(0, 1), title="what the tries and the waits led to")
+beside(axes)
 
 # %% tags=["nbval-check-output"]
-shown = [*behavior, "hits answered", "misses answered", "behavior/verification"]
-print(at_steps(words, shown, [0, 20, 80]).to_string())
-kinds = Counter()
-for row in responses[responses["step"] == 80].itertuples():
-    kinds.update(
-        vars(rl.lab_reflection(row.completion, rl.search_question(row.prompt)))
-    )
-waits = {
-    kind: n for kind, n in kinds.items() if "wait" in kind or kind == "superficial"
-}
-print("step 80:", waits)
-
-
-# %% tags=["nbval-check-output"]
-def verified(row):
-    seen = rl.lab_reflection(row["completion"], rl.search_question(row["prompt"]))
-    return seen.behaviors()["verification"]
-
-
-for step in (0, 20, 80):
-    part = responses[responses["step"] == step]
-    says, right = part.apply(verified, axis=1), part["accuracy"] == 1
-    print(
-        f"step {step:2}: verified {says.mean():.3f}, right {right.mean():.3f},"
-        f" agree {(says == right).mean():.3f}, verified and wrong {(says & ~right).mean():.3f}"
-    )
+print(at_steps(words, BEHAVIOR, [0, 20, 80]).to_string())
 
 # %% [markdown]
-# `knows a hit` doubles: hits were always answered, and giving up after a miss becomes rare. The base knew what a miss
-# is and half of the time did not act on it. The count by response (`behavior/verification`) would have told us 0.29 → 0.95,
-# and that number is not what it seems. Before training it *is* accuracy: an untrained response either answers a hit or
-# gives up on a miss, so "verified" and "right" agree in nearly every response. Later it also credits responses that are wrong
-# because they were cut off while they searched, at step 20 nearly one in five of all: none of their finished tries had the wrong consequence. Part of its
-# rise is accuracy measured again, part is truncation. (A `wait` can be superficial in two ways, after a hit and before a repeated try, so
-# the kinds add up to more than their total.) Backtracking doubles and then falls, as first tries get better. And
-# the share of superficial `wait` **rises**, from a quarter to more than a third. Nearly all of these go before a try
-# that the response has made already: guessing with replacement repeats itself more the longer it goes on.
-# So of the words of layer 1, at step 80, four in ten lead nowhere.
+# *Knows a hit* doubles, because giving up after a miss becomes rare. The base knew what a miss is, and half of the time it did not act on it.
+# The share of superficial `wait` **rises** as well, from a quarter to more than a third. Nearly all of these go before
+# a try that the response has made already. The policy guesses with replacement, so a longer response repeats itself more. At step 80 four of ten
+# `wait` lead nowhere.
 
 # %% [markdown]
-# ### How good are the detectors?
-#
-# 245 responses were labeled by reading, without sight of the detector: 185 of the lab and 60 of SmolLM2, asked to
-# plan, check or work backwards. The readers were two sessions of a language model and no people;
-# `data/labels/README.md` has their instructions and how often they agreed. Precision: of the detected, how many
-# are labeled so. Recall: of the labeled, how many are detected. Wilson's 95 % intervals.
-
-# %%
-labels = read_labels(data / "labels" / "reflection.jsonl")
-scores = score_labels(labels)
-for kind in ("precision", "recall"):
-    columns = [kind, f"{kind}_low", f"{kind}_high"]
-    scores[kind] = [
-        f"{p:.2f} [{low:.2f}, {high:.2f}]" if p == p else "–"
-        for p, low, high in scores[columns].to_numpy()
-    ]
-shown = "source responses behavior support detected precision recall".split()
-print(scores[shown].to_string(index=False))
-
-# %% [markdown]
-# In the lab the analysis agrees with the readers in all but one of 185 responses (that one writes a stray number
-# after the target; the readers let it pass). The rest of this notebook rests on it. In prose the detector is **bad**: of seven checks it
-# finds one, of four ways back none, and five of the six that it does find are not there. Subgoals fare better, half of them
-# found. The intervals are wide, since
-# 60 responses hold few of either; none of them makes it good. Some of its errors:
-
-# %%
-by_id = {row["id"]: row for row in labels}
-examples = {
-    "smollm2-018": "backtracking",
-    "smollm2-017": "backtracking",
-    "smollm2-032": "verification",
-    "smollm2-059": "backward_chaining",
-}
-for name, behavior_name in examples.items():
-    row = by_id[name]
-    seen = rl.detect_behaviors(row["prompt"], row["completion"])[behavior_name]
-    verdict = "detected, not there" if seen else "there, not detected"
-    print(
-        f"{behavior_name}, {verdict}:\n    " + " ".join(row["completion"][:230].split())
-    )
-
-# %% [markdown]
-# A `no` that denies nothing; a correction worded as "is not correct", which no pattern foresaw; a check announced by
-# "verify" in a wording of its own; the prompt's "work backwards", parroted. Patterns read wording. Papers that
-# count behavior in prose ask a language model (Gandhi et al.; Dr. GRPO keeps what keywords *and* a judge agree on), and
-# a judge has a precision and a recall, too.
-
-# %% [markdown]
-# ## Layer 3, benefit
+# ## Does it help?
 #
 # Are responses right *because* they reflect? Three comparisons, from weak to strong.
 #
 # 1. **Across responses:** accuracy with and without a `wait`.
 # 2. **Matched by problem:** the same difference within each question that the policy of one step answered both ways.
-# 3. **Within a response:** what its first try would have scored as the answer, and what it answered in the end:
-#    flips from wrong to right, and from right to wrong.
+# 3. **Within a response:** what its first try would have scored as the answer, and what it answered in the end.
 
 # %%
 lab_words = rl.load_words("search")
@@ -531,54 +341,60 @@ def benefit(rows):
         matched.add(row["prompt"], reflected=reflected, right=right)
         if reflected:
             flips.add(right_before_reflection(row, lab_words), right)
-    sides = {
-        f"accuracy, wait {w}": matched.accuracy(reflected=w) for w in (False, True)
-    }
-    matched_by_problem = {"matched difference": matched.difference().estimate}
-    return pd.Series(sides | matched_by_problem | flips.rates())
+    sides = {f"wait {w}": matched.accuracy(reflected=w) for w in (False, True)}
+    difference = {"matched difference": matched.difference().estimate}
+    rates = flips.rates()
+    # named an accuracy, so that its interval is cut to [0, 1]
+    rates["accuracy lost"] = rates.pop("right_to_wrong")
+    return pd.Series(sides | difference | rates)
 
 
 per_step = responses.groupby(["seed", "step"]).apply(benefit).reset_index()
 effect = over_seeds({s: t for s, t in per_step.groupby("seed")})
 
 # %% tags=["nbval-check-output"]
-rows = ["accuracy, wait False", "accuracy, wait True", "matched difference"]
-rows += ["accuracy_if_cut", "accuracy", "wrong_to_right", "right_to_wrong"]
-print(at_steps(effect, rows, [0, 20, 80]).to_string())
+BENEFIT = {
+    "wait False": "1. accuracy without `wait`",
+    "wait True": "1. accuracy with `wait`",
+    "matched difference": "2. with − without, same question",
+    "accuracy_if_cut": "3. with `wait`: first try as the answer",
+    "accuracy": "3. with `wait`: the answer given",
+    "accuracy lost": "3. from right to wrong",
+}
+print(at_steps(effect, BENEFIT, [0, 20, 80]).to_string())
 
 # %% tags=["hide-input"]
-figure, (across, matched, within) = plt.subplots(1, 3, figsize=(10, 2.8))
-for key, label, color in zip(
-    rows, ("no wait", "with wait"), (GRAY, BLUE), strict=False
-):
-    band(across, effect, key, label, color)
+figure, (across, matched, within) = plt.subplots(1, 3, figsize=(11, 3.1))
+band(across, effect, "wait False", "without wait", GRAY, "--")
+band(across, effect, "wait True", "with wait", BLUE)
 band(matched, effect, "matched difference")
-band(within, effect, "accuracy_if_cut", "first try as the answer", GRAY)
+band(within, effect, "accuracy_if_cut", "first try as the answer", GRAY, "--")
 band(within, effect, "accuracy", "the answer given", BLUE)
-across.set(title="1 · accuracy across responses", ylim=(0, 1.05))
-matched.set(title="2 · with wait − without, same problem", ylim=(-0.5, 0.5))
-within.set(title="3 · responses with wait", ylim=(0, 1.05))
+across.set(title="1 · all responses", ylabel="share right", ylim=(0, 1))
+matched.set(title="2 · same question", ylabel="with − without", ylim=(-0.5, 0.5))
+matched.axhline(0, color="black", lw=0.8)
+within.set(title="3 · responses with wait", ylabel="share right", ylim=(0, 1))
 for axes in (across, within):
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.25))
 
 # %% [markdown]
-# Read from the left, reflection looks harmful. After RL, responses *with* `wait` are right less often than those without,
-# and matching by problem does not help: at step 20 they lie 0.23 behind on the same questions, at step 80 still 0.06,
-# and no interval holds zero. Dr. GRPO's Appendix D reports as much of R1-Zero: reflection does not go with higher accuracy.
+# The first two comparisons make reflection look harmful. After RL, responses *with* `wait` are right less often than those without.
+# Matching by question does not mend it: at step 20 they lie 0.23 behind on the same questions and at step 80 still 0.06,
+# and neither interval holds zero. Dr. GRPO's Appendix D reports the same of R1-Zero: reflection does not go with higher accuracy.
 #
-# The right panel shows why that is no harm. Responses with `wait` are those whose first try missed: taken as the answer,
-# that first try would have been right in 0 to 2 % of them. What they answered in the end was right in 71 % (step 20)
-# and 88 % (step 80), and flips from right to wrong are rarer than one in a hundred. **A response
-# reflects because it is in trouble.** Comparing it with one that was not compares luck on the first try. Matching takes out
-# the problem's difficulty, not this.
+# The third comparison shows why this is no harm. Responses with `wait` are those whose first try missed: taken as the answer,
+# that try would have been right in 0 to 2 % of them. Their final answers were right in 71 % (step 20)
+# and 88 % (step 80), and fewer than one in a hundred went from right to wrong. **A response
+# reflects because it is in trouble.** Matching by question removes the difficulty of the question. It cannot remove the
+# luck of the first try, and that luck decides whether a response says `wait` at all.
 
 # %% [markdown]
 # ### The experiment: put the word into its mouth
 #
-# All three comparisons only watch. In the lab we can intervene: let a policy make its first try, then write the
-# next word ourselves, `answer` or `wait`, and let it go on. Beside it the policy's own choice. Before any RL, on
-# `search-base`, whose pretraining answered hits and retried half of the misses, and on `search-control`, the
-# same but blind: it answered and retried without regard to the result.
+# These comparisons only watch. In the lab we can intervene: a policy makes its first try, we write the
+# next word ourselves, `answer` or `wait`, and the policy goes on. Beside it stands the policy's own choice. Both policies are
+# untrained. `search-base` answers every hit and retries half of its misses. `search-control` says as many `wait` but is
+# blind: it answers and retries without regard to the result. We average within a question first, and the interval is over questions.
 
 
 # %%
@@ -619,10 +435,6 @@ def intervene(name):
 
 tried = pd.concat(map(intervene, ("search-base", "search-control")))
 
-# %% [markdown]
-# The questions are what was drawn, not the responses, so we average within a question first, and the interval
-# is over questions.
-
 # %%
 options = ["answer", "own choice", "wait"]
 means = tried.groupby(["policy", "first try", "question"])[options].mean()
@@ -635,82 +447,34 @@ pd.DataFrame(
 ).T.rename_axis(["policy", "first try"])
 
 # %% tags=["hide-input"]
-figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True)
+figure, panels = plt.subplots(1, 2, figsize=(9, 2.9), sharey=True)
 for axes, name in zip(panels, ("search-base", "search-control"), strict=True):
-    for k, (option, color) in enumerate(
-        zip(options, (GRAY, BLUE, ORANGE), strict=True)
-    ):
+    for k, color in enumerate((GRAY, BLUE, ORANGE)):
         cells = [result[name, first][k] for first in ("wrong", "right")]
         errors = [
             [c.estimate - c.low for c in cells],
             [c.high - c.estimate for c in cells],
         ]
-        places = [0.27 * k, 1 + 0.27 * k]
-        axes.bar(places, [c.estimate for c in cells], 0.25, color=color, label=option)
-        axes.errorbar(
-            places, [c.estimate for c in cells], errors, fmt="none", color="black"
-        )
+        places, heights = [0.27 * k, 1 + 0.27 * k], [c.estimate for c in cells]
+        axes.bar(places, heights, 0.25, color=color, label=options[k])
+        axes.errorbar(places, heights, errors, fmt="none", color="black")
     axes.set_xticks([0.27, 1.27], ["first try wrong", "first try right"])
     axes.set_title(name)
-panels[0].set_ylabel("accuracy")
-_ = panels[0].legend(title="next word", fontsize=8)
+panels[0].set_ylabel("share right")
+panels[1].legend(title="next word", fontsize=8, bbox_to_anchor=(1, 0.8))
+plt.show()
 
 # %% [markdown]
-# After a **wrong** first try, `answer` never helps and `wait` does, on either base: 0.26 and 0.17, against 0.15 and 0.07
-# when the policy chooses for itself. It gives up too often; that is what RL changes first. After a **right** one, `wait`
-# throws a sure point away: what is left is about the chance of another guess.
+# After a **wrong** first try, `answer` never helps. `wait` does, on either base: 0.26 and 0.17, against 0.15 and 0.07
+# when the policy chooses for itself. The policies give up too often, and that is what RL changes first. After a **right**
+# one, `wait` throws a sure point away, and the policy is left with the chance of another guess.
 #
-# So the benefit of `wait` is no property of the word. It is worth something to a policy that says it after misses and not after hits:
-# `search-base` answers every hit (own choice 1.00), `search-control` one in two or three of its hits throws away again.
-# If it says `wait` blindly, it trades one guess for another. (One policy each, 128 questions; the interval
-# is over questions, not over trainings.)
-
-# %% [markdown]
-# ## Reflection without verification
+# So `wait` is worth something to a policy that says it after misses and not after hits.
+# `search-base` answers every hit (own choice 1.00). `search-control` throws one in three of its hits away. (One policy each, 128
+# questions; the interval is over questions, not over trainings.)
 #
-# Now RL on both: GRPO for 80 steps, accuracy alone, five seeds each. The reward is the same, the words are the
-# same, the bases say `wait` equally often. What differs is whether a base knows a hit when it sees one.
-
-# %% tags=["hide-input"]
-pair = rl.load_runs(data / "runs" / "grpo_search_search-*_seed*")
-pair["misses answered"] = 1 - pair["eval/search/misses_retried"]
-pair["knows a hit"] = pair["eval/search/hits_recognized"] - pair["misses answered"]
-keys = [
-    "eval/search/waits",
-    "eval/sampled_accuracy",
-    "knows a hit",
-    "eval/search/arithmetic",
-]
-figure, panels = plt.subplots(1, 4, figsize=(12, 2.7))
-for axes, key in zip(panels, keys, strict=True):
-    for name, color in (("search-base", BLUE), ("search-control", ORANGE)):
-        band(axes, pair[pair["policy"] == name], key, name, color)
-_ = panels[0].legend(fontsize=8)
-
-# %% tags=["nbval-check-output"]
-keys = ["eval/search/waits", "eval/sampled_accuracy", "eval/search/hits_recognized"]
-keys += ["misses answered", "knows a hit", "eval/search/arithmetic"]
-for name in ("search-base", "search-control"):
-    print(name)
-    print(at_steps(pair[pair["policy"] == name], keys, [0, 10, 20, 80]).to_string())
-by_seed = pair[(pair["step"] == 20) & (pair["policy"] == "search-control")]
-print("control, waits at step 20:", by_seed["eval/search/waits"].round(2).tolist())
-
-# %% [markdown]
-# `knows a hit` again, from the records of the runs: here a miss that was cut off before its consequence counts as answered, so the numbers lie a little lower. Both bases start with 0.67 `wait` per response. A word count could not tell them apart.
-#
-# * **On `search-base`** `wait` rises sixfold by step 20 and ends at 2.2; it verifies almost perfectly and solves 0.91.
-# * **On `search-control`** `wait` falls, to 0.16 at step 80, and `knows a hit` stays at or just below zero: RL does not
-#   teach it to verify, it teaches it to answer at once, hit or miss. Accuracy still triples, by better first guesses. It even
-#   computes worse than before, since nothing depends any more on the numbers it writes.
-#
-# Word counts alone would have said: the first run discovers self-correction, the second one unlearns it. In truth the
-# second never had any. What its base said was `wait` without verification, and RL removed it, because it did not pay.
-#
-# **A correction to ourselves.** In an early draft of this lab, one run on another base that hardly verified, `wait` tripled
-# within 40 steps while accuracy stood still, and we meant to show it here as *RL breeds empty reflection*. The five seeds above
-# contradict it for this control: 0.77 at step 10 with an interval from 0.44 to 1.10, and down from there. One of the five nearly
-# doubles its `wait` by step 20 before it falls. Had we run that seed alone, and stopped there, the story would have stood.
+# RL treats the two differently. From `search-control`, with the same reward and as many `wait` at the start, GRPO trains `wait` *away*:
+# [16](16_counting_reflection.ipynb), Reflection without verification.
 
 # %% [markdown]
 # ## Length: right and wrong answers
@@ -718,53 +482,45 @@ print("control, waits at step 20:", by_seed["eval/search/waits"].round(2).tolist
 # "More thinking time" is a mean over right and wrong responses, and they differ. Dr. GRPO's paper (Figure 6;
 # Qwen2.5-1.5B, one run) blames part of the growth on the loss: under GRPO's $1/|o_i|$ a long wrong answer is
 # punished less per token. There, wrong answers grow from 960 to about 1,980 tokens under GRPO and stay near 960
-# under Dr. GRPO ([04](04_kl_and_biases.ipynb) has the derivation). Ours, five seeds, the same questions for both:
+# under Dr. GRPO ([04](04_kl_and_biases.ipynb) has the derivation). Here are ours, five seeds, the same questions for both:
 
-# %%
-lengths = ["completions/mean_length_right", "completions/mean_length_wrong"]
-names = [f"*grpo_search_search-{base}_seed*" for base in ("base", "control")]
-runs = rl.load_runs([data / "runs" / name for name in names])
+# %% tags=["hide-input"]
+lengths = {
+    "completions/mean_length_right": "right answers",
+    "completions/mean_length_wrong": "wrong answers",
+}
+runs = rl.load_runs(data / "runs" / "*grpo_search_search-base_seed*")
 runs = runs[runs["step"] > 0].reset_index(drop=True)
 smooth = runs.copy()
 for key in lengths:
     by_run = smooth.groupby("run")[key]
     smooth[key] = by_run.transform(lambda x: x.rolling(5, min_periods=1).mean())
 smooth = smooth[smooth["step"] % 5 == 0]
-
-# %% tags=["hide-input"]
-cases = [(policy, key) for policy in runs["policy"].unique() for key in lengths]
-figure, panels = plt.subplots(1, len(cases), figsize=(3.1 * len(cases), 2.7))
-for axes, (policy, key) in zip(panels, cases, strict=True):
-    for name, chosen in smooth[smooth["policy"] == policy].groupby("algorithm"):
-        band(axes, chosen, key, name, ALGORITHM_COLORS[name])
-    axes.set_title(f"{policy}: {key.rpartition('_')[2]}")
-panels[0].set_ylabel("tokens, mean of 5 steps")
-_ = panels[0].legend(fontsize=8)
+figure, panels = plt.subplots(1, 2, figsize=(9, 2.9), sharey=True)
+for axes, (key, title) in zip(panels, lengths.items(), strict=True):
+    for name, chosen in smooth.groupby("algorithm"):
+        look = ALGORITHM_COLORS[name], ALGORITHM_DASHES[name]
+        band(axes, chosen, key, {"grpo": "GRPO", "dr_grpo": "Dr. GRPO"}[name], *look)
+    axes.set_title(title)
+panels[0].set(ylabel="tokens, mean of 5 steps", ylim=(0, None))
+beside(panels[1])
 
 # %% tags=["nbval-check-output"]
-for policy, table in runs.groupby("policy"):
-    print(policy)
-    for key in lengths:
-        label = key.rpartition("_")[2]
-        grpo = table[table["algorithm"] == "grpo"].groupby("step")[key].mean()
-        early, late = grpo.loc[:5].mean(), grpo.loc[61:].mean()
-        print(
-            f"  {label}: GRPO {early:.0f} in the first 5 steps, {late:.0f} in the last 20;"
-        )
-        finals = rl.final_scores(table, key, last=20)
-        print("   ", rl.paired_difference(finals, key, "dr_grpo", "grpo"))
+for key, title in lengths.items():
+    grpo = runs[runs["algorithm"] == "grpo"].groupby("step")[key].mean()
+    early, late = grpo.loc[:5].mean(), grpo.loc[61:].mean()
+    print(
+        f"{title}, GRPO: {early:.0f} tokens in steps 1 to 5, {late:.0f} in the last 20;"
+    )
+    finals = rl.final_scores(runs, key, last=20)
+    print("   ", rl.paired_difference(finals, key, "dr_grpo", "grpo"))
 
 # %% [markdown]
-# On `search-base` wrong answers do grow, fourfold, as in Dr. GRPO's figure, but **under both algorithms**: Dr. GRPO's are 3 tokens
-# shorter at the end, and the interval holds zero. Right answers become longer by a third. The growth has another cause here: a wrong answer of the beginning
-# gave up after one miss, one of the end searched until the limit cut it off.
-#
-# On `search-control` wrong answers become *shorter*, from 24 tokens to 18, under the very same $1/|o_i|$, and again Dr. GRPO
-# goes the same way (1 token shorter, the interval from −3 to 2). Ten pairs of runs on two bases do not
-# show the bias; intervals of this width do not exclude a small one.
-#
-# "More thinking time", then: the mean rises because giving up ends, and falls because guesses get better. Neither
-# is visible in the mean alone, and the $1/|o_i|$ of the loss is not needed to explain it, at this size.
+# Wrong answers do grow, fourfold, as in Dr. GRPO's figure, but **under both algorithms**. Dr. GRPO's are 3 tokens
+# shorter at the end, and the interval holds zero. Right answers become longer by a third. The growth has another cause here: a wrong
+# answer of the beginning gave up after one miss, and one of the end searched until the limit cut it off. Five pairs of runs
+# do not show the bias, and intervals of this width do not exclude a small one.
+# The mean rises because giving up ends, and it falls because guesses get better; the mean alone shows neither.
 
 # %% [markdown]
 # ## The jump at step 8,200
@@ -772,9 +528,9 @@ for policy, table in runs.groupby("policy"):
 # R1-Zero's limit was 32,768 tokens before step 8,200 and 65,536 after; v2 says that accuracy and length jump
 # there *because of it*. The slide's Figure 9 has its spikes of `wait` just there, and without that sentence it
 # looks as if the model had understood something. We repeat the change in the lab: 40 steps under a limit of 40
-# tokens, three tries; then one arm goes on so (*kept*), the other with 128 (*raised*). Same weights, same seeds.
+# tokens, three tries; then one arm goes on so (*kept*), the other with 128 (*raised*). Both have the same weights at step 40, and the same seeds.
 
-# %%
+# %% tags=["hide-input"]
 folder = data / "experiments" / "length_limit"
 
 
@@ -788,115 +544,195 @@ def arm(name):
 
 
 arms = {name: arm(name) for name in ("before", "kept", "raised")}
-
-# %% tags=["hide-input"]
-keys = ["eval/sampled_accuracy", "eval/mean_length", "eval/search/waits"]
-keys += ["eval/terminated"]
+JUMP = {
+    "eval/sampled_accuracy": "share right",
+    "eval/mean_length": "tokens per response",
+    "eval/search/waits": "`wait` per response",
+    "eval/terminated": "share that ended by itself",
+}
 figure, panels = plt.subplots(1, 4, figsize=(12, 2.7))
-for axes, key in zip(panels, keys, strict=True):
-    for (name, table), color in zip(arms.items(), (GRAY, BLUE, ORANGE), strict=True):
-        band(axes, table, key, name, color)
+for axes, (key, title) in zip(panels, JUMP.items(), strict=True):
+    looks = (GRAY, ":"), (BLUE, "-"), (ORANGE, "--")
+    for (name, table), look in zip(arms.items(), looks, strict=True):
+        band(axes, table, key, name, *look)
     axes.axvline(40, color="black", lw=0.8, ls=":")
-_ = panels[0].legend(fontsize=8)
+    axes.set(title=title.replace("`", ""), ylim=(0, None))
+beside(panels[-1])
 
 # %% [markdown]
-# At step 40 the two arms have the *same weights*, to the bit. What differs there is the ruler. Raised minus kept,
-# seed by seed, before the first update under the new limit and 40 steps later:
+# At step 40 the two arms are the *same policy*, measured under two limits. Raised minus kept, seed by seed, before the first update
+# under the new limit and 40 steps later; last, what was *learned*, with both arms measured under 128 tokens at the end:
 
-# %% tags=["nbval-check-output"]
+# %% tags=["hide-input", "nbval-check-output"]
 both = pd.concat([arms["kept"], arms["raised"]])
+rows = {}
 for step in (40, 80):
-    print("step", step)
-    for key in keys:
+    for key, name in JUMP.items():
         now = both[both["step"] == step].dropna(subset=[key])
-        level = now.groupby("algorithm")[key].mean()
-        difference = rl.paired_difference(now, key, "raised", "kept").interval
-        print(f"  {key:22} {level['kept']:5.2f} → {level['raised']:5.2f}: {difference}")
-
-# %% [markdown]
-# And what was *learned* under each limit, both arms measured with 128 tokens at the end, eight samples a question:
-
-# %% tags=["nbval-check-output"]
+        rows[name, f"step {step}"] = str(
+            rl.paired_difference(now, key, "raised", "kept").interval
+        )
 ends = pd.concat(map(pd.read_csv, sorted(folder.glob("seed*.csv"))))
 ends = ends.assign(algorithm=ends["stage"], task="search", policy="search-base")
-for key in ("search", "search-hard", "mean_length", "waits", "misses_retried"):
-    print(f"{key:15}", rl.paired_difference(ends, key, "raised", "kept"))
+for key, name in zip(("search", "mean_length", "waits"), JUMP.values(), strict=False):
+    rows[name, "step 80, measured alike"] = str(
+        rl.paired_difference(ends, key, "raised", "kept").interval
+    )
+print(pd.Series(rows).unstack().loc[list(JUMP.values())].fillna("").to_string())
+at_40 = both[both["step"] == 40].groupby("algorithm")[list(JUMP)].mean()
+cut = 1 - at_40.loc["kept", "eval/terminated"]
+gain = (at_40.loc["raised"] - at_40.loc["kept"])["eval/sampled_accuracy"] / cut
+print(f"step 40: cut off at 40 tokens {cut:.2f}; gain of accuracy on these {gain:.2f}")
 
 # %% [markdown]
-# **No update, and a jump:** accuracy +0.17, 12 tokens, 1.7 times as many `wait`, in every seed, at the step of the change and at
-# no other. All of it is responses that were cut off before (more than a quarter at step 40) and now come to their end: the patience had been learned
-# already and could not be seen. Forty steps later the gap is 0.14, and measured alike only 0.03 of it is left: that is what
-# *training* under the higher limit added. It is there in five of five seeds, and it is the small part.
+# **No update, and a jump:** accuracy +0.17, 12 tokens, almost one more `wait`, in every seed, at the step of the change. What a policy writes within 40 tokens does not
+# depend on the limit, so the jump is made of the responses that had not ended by then, more than a quarter; of these alone the gain is 0.61.
+# The patience had been learned already and could not be seen. Forty steps later the gap is 0.14, and measured alike only 0.03
+# of it is left: that is what *training* under the higher limit added. It is there in five of five seeds, and it is the small part.
 #
-# A reader who is not told of the setting sees, at one step, more `wait`, longer thought and a better score: an aha moment. For R1-Zero the paper
-# itself gives the setting as the reason; what the slide lost is one sentence. Two limits of the comparison: our limit cuts off a quarter of the
-# responses, while R1-Zero's mean at that step is 9,369 of 32,768 tokens; and v1's Figure 3 ends 200 steps after the change, too early to show it.
+# A reader who is not told of the setting sees more `wait`, longer thought and a better score at one step, and calls it an aha moment. For R1-Zero the
+# paper itself gives the setting as the reason, and the slide lost that sentence. (Our limit cuts off a quarter of the
+# responses, while R1-Zero's mean at that step is 9,369 of 32,768 tokens.)
+
+# %% [markdown]
+# ## New answers, or old ones made likely?
+#
+# One may read "aha" as: RL finds answers that were not there before. The test is to ask the *untrained* policy often enough. Let $c$ of $n$ samples of a
+# question be right. The chance that at least one of $k$ is right has the unbiased estimate (Chen et al., 2021)
+#
+# $$\text{pass@}k = 1 - \binom{n-c}{k} \Big/ \binom{n}{k}$$
+#
+# If training only makes likely what the base reaches now and then, pass@1 rises and the base's pass@$k$ catches up at large $k$. The record has 32 samples of each held-out question, from the
+# untrained `search-base` and from five trained policies, seed 0 of each algorithm. They were trained on three numbers; four numbers are new to all of them.
+
+
+# %%
+def pass_at(k, right, samples):
+    return 1 - comb(samples - right, k) / comb(samples, k)
+
+
+counts = pd.read_csv(data / "experiments" / "pass_at_k" / "counts.csv")
+ks = [1, 2, 4, 8, 16, 32]
+for k in ks:
+    pairs = zip(counts["right"], counts["samples"], strict=True)
+    counts[k] = [pass_at(k, right, samples) for right, samples in pairs]
+TASKS = {
+    "search": "three numbers (trained)",
+    "search-hard": "four numbers (not trained)",
+}
+
+# %% tags=["hide-input"]
+NAMES = {"untrained": "untrained", "ppo": "PPO", "grpo": "GRPO"}
+NAMES |= {"dr_grpo": "Dr. GRPO", "dapo": "DAPO", "gdpo": "GDPO"}
+figure, panels = plt.subplots(1, 2, figsize=(10, 3.1), sharey=True)
+for axes, (size, title) in zip(panels, TASKS.items(), strict=True):
+    means = counts[counts["task"] == size].groupby("policy")[ks].mean()
+    for policy, name in NAMES.items():
+        color = ALGORITHM_COLORS.get(policy, "black")
+        dash = ALGORITHM_DASHES.get(policy, (0, (1, 1)))
+        axes.plot(
+            ks, means.loc[policy], ls=dash, marker="o", ms=3, color=color, label=name
+        )
+    axes.set(
+        xscale="log", xlabel="samples of a question, k", title=title, ylim=(0, 1.02)
+    )
+    axes.set_xticks(ks, ks)
+    axes.minorticks_off()
+panels[0].set_ylabel("pass@k, mean over questions")
+beside(panels[1])
+
+# %% tags=["hide-input", "nbval-check-output"]
+table = {}
+for size, title in TASKS.items():
+    one = counts[counts["task"] == size].set_index(["policy", "prompt"])
+    base = one.loc["untrained", "right"]
+    for policy, name in NAMES.items():
+        found = one.loc[policy]
+        row = {
+            f"pass@{k}": rl.stratified_bootstrap(found[k]).within(0, 1) for k in (1, 32)
+        }
+        row["new"] = ((found["right"] > 0) & (base == 0)).sum()
+        row["lost"] = ((found["right"] == 0) & (base > 0)).sum()
+        table[title, name] = {key: str(value) for key, value in row.items()}
+print(pd.DataFrame(table).T.to_string())
+
+# %% [markdown]
+# *New* counts questions that the untrained policy missed in all of its 32 samples and the trained one answered; *lost* counts the reverse. Intervals are over questions.
+#
+# On three numbers **nothing is new**: the untrained policy reaches every question within 32 samples. All of the rise from 0.27 to
+# about 0.9 is sharpening. The task says why. A question has at most nine tries, and a policy that guesses reaches each of them. That also limits what this lab can show: where
+# the base reaches everything, no training can find anything new.
+#
+# On four numbers the curves of PPO, GRPO and GDPO *cross* that of the untrained policy. At one sample all five policies are ahead, by a factor of two or more. At 32 samples
+# none is clearly ahead, and GDPO, which was paid for short responses, has lost 13 questions, a fifth of all. Two questions were out of reach before, and each policy reaches one or both. (One
+# seed of each algorithm, so this is about these five policies.) [11](11_train.ipynb) makes the same split for a run of your own.
 
 # %% [markdown]
 # ## What usually goes wrong
 #
-# * **No step 0.** oat-zero found "aha" patterns in base models before any RL; our bases say `wait` before any
-#   RL as well. Look at `eval/search/waits` at step 0, or give `rlnotes reflect` a `--baseline`.
-# * **One normalization.** Longer responses have more of every word. Report `per_response`, `per_1000_tokens` and
-#   `share`, and `completions/mean_length` beside them.
-# * **Ordinary words.** `but`, `however`, `check` and `error` are most of many a count: look at `word/<w>`.
-# * **Truncation.** `completions/clipped_ratio`: under a limit, a word at the end of a long response is never
-#   written, and raising the limit makes it appear. A response that was cut off counts as "verified" when nothing it finished was wrong.
-# * **Matching as if it were an experiment.** Who reflects has failed once already; see `matched difference`.
-# * **A detector nobody measured.** `python scripts/detector_scores.py`; then read the responses that it got wrong.
+# * **No step 0.** Base models say `wait` before any RL. Look at `eval/search/waits` at step 0, or give `rlnotes reflect` a `--baseline`.
+# * **One normalization.** Longer responses have more of every word.
+# * **Truncation.** Under a limit, a word at the end of a long response is never written (`completions/clipped_ratio`).
+# * **Matching as if it were an experiment.** Who reflects has failed once already.
+# * **A count without its prompt.** The same weights say few or many `wait` under two prompts: [16](16_counting_reflection.ipynb).
+#
+# [docs/symptoms.md](../docs/symptoms.md) has these in the words in which people ask.
 
 # %% [markdown]
 # ## The claims of these slides
 #
-# Intervals are 95 % over five seeds of R1-Zero in the lab where nothing else is said; verdicts are about this miniature, not about the papers,
-# whose curves are one run each.
+# Intervals are 95 % over five seeds where nothing else is said. Verdicts are about this miniature, not about the papers,
+# whose curves are one run each. An "anthropomorphic tone" is not testable in a language of numbers and a dozen words.
 #
 # | claim | paper | ours | verdict |
 # | --- | --- | --- | --- |
-# | "learns to solve reasoning tasks with more thinking time" | v1, Figure 3: 555 → 9,555 tokens, 8,400 steps | 24 → 60 [56, 65] tokens by step 20, back to 39 [36, 42] at step 80; accuracy 0.29 → 0.76 → 0.92 | holds for 20 steps; **contradicted here** after that: better *and* shorter |
-# | ten words grow × 5 to 7 | v2, Figure 9(a), unit not stated | `wait`, the one word of ours: × 5.4 [4.8, 5.9] at step 20, × 2.8 [2.4, 3.1] at step 80 per response; × 2.1 and × 1.7 per token | a rise holds here; the factor is a choice of step and unit |
-# | `wait` is rare at first and frequent late | v2, Figure 9(b) | 0.72 per response untrained, highest at step 20, falling since | does not show here |
-# | "'wait' depicts the self-correction of model" | nowhere: the slide's own | 38 % [35, 41] of `wait` lead nowhere; as many `wait` in a base that cannot tell hit from miss | **contradicted here** as a rule |
-# | reflection does not go with higher accuracy | Dr. GRPO, Appendix D | matched by problem −0.23 [−0.28, −0.17] at step 20, −0.06 [−0.08, −0.04] at step 80 | holds here, by selection: it does not mean that reflection is useless |
+# | "more thinking time" | v1, Figure 3: 555 → 9,555 tokens | 24 → 60 [56, 65] tokens by step 20, 39 [36, 42] at step 80; accuracy 0.29 → 0.76 → 0.92 | holds to step 20; **contradicted here** after it: better *and* shorter |
+# | ten words grow × 5 to 7; `wait` is rare at first, frequent late | v2, Figure 9, unit not stated | `wait` × 5.4 [4.8, 5.9] per response at step 20, × 2.8 [2.4, 3.1] at step 80; per token × 2.1 and × 1.7; 0.72 per response untrained | a rise holds here, the factor is a choice of step and unit; "late" does not show |
+# | "'wait' depicts the self-correction of model" | nowhere: the slide's own | 38 % [35, 41] of `wait` lead nowhere after RL, 23 % before | **contradicted here** as a rule |
+# | reflection does not go with higher accuracy | Dr. GRPO, Appendix D | same question: −0.23 [−0.28, −0.17] at step 20, −0.06 [−0.08, −0.04] at step 80 | holds here, by selection: it does not mean that reflection is useless |
 # | reflection helps | (the slide's reading) | a forced `wait`: 0.00 → 0.26 [0.21, 0.30] after a wrong first try, 1.00 → 0.17 [0.09, 0.26] after a right one (one policy, 128 questions) | holds here after misses only |
-# | base models reflect before any RL | oat-zero; Dr. GRPO | `wait` in 44 % of untrained responses | holds here, because we pretrained it so |
-# | superficial self-reflection | oat-zero | 23 % of `wait` before RL, 38 % [35, 41] after | holds here |
-# | GRPO lengthens wrong answers, Dr. GRPO does not | Dr. GRPO, Figure 6: 960 → 1,980 tokens against flat | 29 → 112 under GRPO, Dr. GRPO −3 [−9, 2] beside it; on the control 24 → 18, Dr. GRPO −1 [−3, 2] | does not show here |
+# | GRPO lengthens wrong answers, Dr. GRPO does not | Dr. GRPO, Figure 6: 960 → 1,980 tokens against flat | 29 → 112 under GRPO, Dr. GRPO −3 [−9, 2] beside it | does not show here |
 # | accuracy and length jump at 8.2k *because of* the limit | v2's text | the setting alone: accuracy +0.17 [0.14, 0.20], length +12 [9, 16], `wait` +0.9 [0.6, 1.1] | holds here |
-# | RL teaches a blind policy to verify | (what a word count would miss) | `knows a hit` −0.04 → −0.01 [−0.05, 0.03] | does not show here |
-# | an "anthropomorphic tone", an aha in words | one example of R1-Zero | the language has numbers and a dozen words, none of feeling | not testable here |
+# | RL finds answers that were not there | (a reading of "aha") | 0 of 128 questions are new: untrained pass@32 is 1.00 (five policies, one seed each) | **contradicted here**, in a task whose base reaches everything |
 
 # %% [markdown]
 # ## Exercises
 #
-# Replace `raise NotImplementedError` and run the cell: `check_exercise` says "right", or gives a hint.
+# **Predict, then run.** Training makes hits certain answers. Suppose we force `wait` after a *right* first try of the GRPO-trained
+# policy. Is it left with more than `search-base` was (0.17), as much, or less? Write your prediction in the first line.
+
+# %%
+prediction = None  # "more", "as much" or "less"
+
+if prediction:
+    forced = intervene(str(data / "runs/grpo_search_search-base_seed0/policy"))
+    right = forced[forced["first try"] == "right"].groupby("question")[options].mean()
+    print(right.mean().round(2).to_string())
+print("your prediction:", prediction or "none yet: fill in the line, run again")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
 #
-# **1.** Whole words in any case, from a list of single words: a dict of those that occur, with their counts.
+# More, by far. The trained policy goes on guessing until it meets a hit, so a forced `wait` costs it tokens and seldom the answer.
+# `search-base` gives up after half of its misses. The word is the same, and its price belongs to the policy.
+#
+# </details>
+#
+# **aha-1. In reach or new?** Two lists with one number for each question: how many of `samples` answers were right before training, and
+# how many after. Return two parts of the mean rise of accuracy, which add up to all of it: the part on questions with a right answer before, and
+# the part on the others. Both are means over *all* questions.
 
 
 # %%
-def count_reflective(text, words):
+def split_rise(before, after, samples):
     raise NotImplementedError
 
 
-check_exercise("aha-1", count_reflective)
+check_exercise("aha-1", split_rise)
 
 
 # %% [markdown]
-# **2.** From R1's two factors, tokens per response × `length` and words per response × `words`: by which factor does
-# the rate per token change? And, if `words` was per token after all, the count per response? A tuple of the two.
-
-
-# %%
-def other_readings(words, length):
-    raise NotImplementedError
-
-
-check_exercise("aha-2", other_readings)
-
-
-# %% [markdown]
-# **3.** Accuracy with minus without reflection, matched by problem. Three lists of one length: `problems` (names),
+# **aha-2. Matched by problem.** Accuracy with minus without reflection. Three lists of one length: `problems` (names),
 # `reflected`, `right` (0 or 1). Problems that were not answered both ways do not count; each other one counts once.
 
 
@@ -905,41 +741,22 @@ def matched_difference(problems, reflected, right):
     raise NotImplementedError
 
 
-check_exercise("aha-3", matched_difference)
-
-
-# %% [markdown]
-# **4.** Does a policy know a hit when it sees one? From an `rlnotes.Trace`: the share of hits that are answered minus
-# the share of misses that are answered (`give_ups`). 1: it verifies; 0: it answers blindly.
-
-
-# %%
-def knows_a_hit(trace):
-    raise NotImplementedError
-
-
-check_exercise("aha-4", knows_a_hit)
+check_exercise("aha-2", matched_difference)
 
 # %% [markdown]
 # <details><summary>Solutions</summary>
 #
 # ```python
 # # aha-1
-# def count_reflective(text, words):
-#     import re
-#
-#     found = re.findall(r"\w+", text.casefold())
-#     return {word: found.count(word) for word in words if word in found}
+# def split_rise(before, after, samples):
+#     parts = {True: 0.0, False: 0.0}
+#     for old, new in zip(before, after):
+#         parts[old > 0] += (new - old) / samples / len(before)
+#     return parts[True], parts[False]
 # ```
 #
 # ```python
 # # aha-2
-# def other_readings(words, length):
-#     return words / length, words * length
-# ```
-#
-# ```python
-# # aha-3
 # def matched_difference(problems, reflected, right):
 #     differences = []
 #     for problem in set(problems):
@@ -953,27 +770,23 @@ check_exercise("aha-4", knows_a_hit)
 #     return sum(differences) / len(differences)
 # ```
 #
-# ```python
-# # aha-4
-# def knows_a_hit(trace):
-#     return trace.hits_answered / trace.hits - trace.give_ups / trace.misses
-# ```
-#
 # </details>
-
-# %% [markdown]
+#
+# **A small experiment of your own.** Force the word twice (`wait` and, after the next try, `wait` again), or after the second try
+# and not after the first. Say what you expect before you run it.
+#
+# | question | prediction, written first | right first tries | wrong first tries |
+# | --- | --- | --- | --- |
+# | what does a second forced `wait` bring `search-base`? | | | |
+# | and a policy after RL (`data/runs/ppo_search_search-base_seed0/policy`)? | | | |
+#
 # ## References
 #
-# * DeepSeek-AI, 2025, *DeepSeek-R1*, arXiv 2501.12948: v1 Figure 3 and Table 3; v2 Figures 1(b) and 9, Table 2,
-#   Appendix C.2.
-# * Liu et al., 2025, *There May Not be Aha Moment in R1-Zero-like Training* (oat-zero, a blog post): superficial
-#   self-reflection.
-# * Liu et al., 2025, *Understanding R1-Zero-Like Training*, arXiv 2503.20783: Appendix D on self-reflection, Figure 6
-#   on length.
-# * Gandhi et al., 2025, *Cognitive Behaviors that Enable Self-Improving Reasoners*, arXiv 2503.01307: the four
-#   behaviors.
-# * Gandhi et al., 2024, *Stream of Search*, arXiv 2404.03683: learning to search from written-out mistakes.
-# * *The Illusion of Insight in Reasoning Models*, arXiv 2601.00514: mid-trace shifts and accuracy.
-# * Zeng et al., 2025, *SimpleRL-Zoo*, arXiv 2503.18892: length and verification over ten base models.
+# * DeepSeek-AI, 2025, [*DeepSeek-R1*](https://arxiv.org/abs/2501.12948): v1 Figure 3, Table 3; v2 Figures 1(b), 9, Appendix C.2.
+# * Liu et al., 2025, *There May Not be Aha Moment in R1-Zero-like Training* (oat-zero, a blog post).
+# * Liu et al., 2025, [*Understanding R1-Zero-Like Training*](https://arxiv.org/abs/2503.20783): Appendix D, Figure 6.
+# * Gandhi et al., [2025](https://arxiv.org/abs/2503.01307) on four behaviors, [2024](https://arxiv.org/abs/2404.03683) on learning to search.
+# * [*The Illusion of Insight in Reasoning Models*](https://arxiv.org/abs/2601.00514); [*SimpleRL-Zoo*](https://arxiv.org/abs/2503.18892).
+# * Chen et al., 2021, [arXiv 2107.03374](https://arxiv.org/abs/2107.03374): the unbiased pass@k.
 #
-# Next: [08 DAPO](08_dapo.ipynb).
+# **Next:** [08 DAPO](08_dapo.ipynb).

@@ -1,31 +1,24 @@
-"""Hints for the exercises of notebook 07, the aha moment."""
+"""Hints for the exercises of notebooks 07, the aha moment, and 16, its counting."""
 
 from rlnotes.reflection.benefit import MatchedCounts
-from rlnotes.reflection.words import WordList
-from rlnotes.tasks.search_traces import Trace
+from rlnotes.reflection.lab import lab_reflection
+from rlnotes.tasks.search import SEARCH_TASKS
+from rlnotes.tasks.search_language import evaluate_steps, write_try
 from rlnotes.teaching.answers import Hints, gives
 
 
 def aha_1() -> Hints:
-    """(text, words) → counts of the whole words that occur, in any case."""
-    words = ("wait", "but", "check", "evaluate")
-    for text, hint in (
-        ("wait, wait: but?", "two `wait`, one `but`; words that do not occur: none"),
-        ("Wait. WAIT!", "any case counts"),
-        ("await the checkout; buttons, reevaluate", "whole words only"),
-        ("double-check: wait", "a hyphen ends a word"),
+    """(before, after, samples) → rise on the questions in reach, rise on the others."""
+    shared = "each part is divided by the number of all questions"
+    for before, after, parts, hint in (
+        ([1, 0], [4, 4], (0.375, 0.5), shared),
+        ([4, 2, 0], [2, 4, 0], (0.0, 0.0), "a fall counts too"),
+        ([0, 0], [0, 4], (0.0, 0.5), "no right answer before: all of it is new"),
     ):
-        yield gives(dict(WordList("ours", words).count(text)), text, words), hint
+        yield gives(parts, before, after, 4), hint
 
 
 def aha_2() -> Hints:
-    """(words, length) → factor per token, factor per response, by the two readings."""
-    hint = "5 times the words in 17 times the text is 5 / 17 a token"
-    yield gives((5 / 17, 85.0), 5.0, 17.0), hint
-    yield gives((2.0, 0.5), 1.0, 0.5), "text that shrinks makes the first grow"
-
-
-def aha_3() -> Hints:
     """(problems, reflected, right) → mean difference of accuracy, by problem."""
     often = "each problem counts once, however often it was answered"
     for names, reflected, right, hint in (
@@ -40,15 +33,32 @@ def aha_3() -> Hints:
         yield gives(expected, problems, reflected, right), hint
 
 
-def aha_4() -> Hints:
-    """(trace) → share of hits answered minus share of misses answered."""
-    for trace, hint in (
-        (Trace(hits=1, hits_answered=1, misses=3, misses_retried=3), "it verifies: 1"),
-        (Trace(hits=2, hits_answered=1, misses=2, give_ups=1), "it is blind: 0"),
-        (
-            Trace(hits=4, hits_answered=1, misses=5, misses_retried=1, give_ups=3),
-            "a miss at the end of a cut-off response is not answered",
-        ),
+def aha_3() -> Hints:
+    """(detected, labeled) → precision and recall, None without a divisor."""
+    yes, no = True, False
+    for detected, labeled, scores, hint in (
+        ([yes, yes, no, no], [yes, no, yes, yes], (1 / 2, 1 / 3), "detected first"),
+        ([no, no], [yes, no], (None, 0.0), "nothing detected: no precision"),
+        ([yes], [no], (0.0, None), "nothing labeled: no recall"),
     ):
-        hits = trace.hits_answered / trace.hits
-        yield gives(hits - trace.give_ups / trace.misses, trace), hint
+        yield gives(scores, detected, labeled), hint
+
+
+def aha_4() -> Hints:
+    """(tries, target) → waits that lead nowhere, as `lab_reflection` counts them."""
+    numbers, target = [5, 6, 9], 20
+    question = SEARCH_TASKS["search"].task(numbers, target)
+    miss, other, hit = ("*", "-"), ("+", "-"), ("+", "+")
+    for said, hint in (
+        ([(miss, "wait"), (hit, "answer")], "a miss and a new try: none"),
+        ([(hit, "wait"), (miss, "answer")], "a hit was thrown away"),
+        ([(miss, "wait"), (other, "wait"), (miss, "")], "a try already made"),
+        ([(miss, "wait")], "nothing comes after it"),
+        ([(hit, "wait"), (hit, "answer")], "two reasons are one superficial wait"),
+    ):
+        words, tries = [], []
+        for operators, word in said:
+            words += [*write_try(numbers, operators, target), *word.split()]
+            tries.append((operators, evaluate_steps(numbers, operators)[-1], word))
+        expected = lab_reflection(" ".join(words), question).superficial
+        yield gives(expected, tries, target), hint

@@ -1,5 +1,8 @@
 """Hints for the exercises of notebooks 05 and 06, R1-Zero and R1."""
 
+import torch
+
+from rlnotes.equations.group_advantages import group_relative_advantages
 from rlnotes.rewards.language import share_of_words
 from rlnotes.supervised.curation import Response, is_right, reject
 from rlnotes.tasks.base import Task
@@ -49,7 +52,11 @@ def r1_3() -> Hints:
 
 
 def r1_4() -> Hints:
-    """(epsilon) → ratios beyond which the clip stops Â > 0 and Â < 0."""
-    hint = "for ε = 0.2 the clip stops Â > 0 above 1 + ε and Â < 0 below 1 − ε"
-    yield gives((1.2, 0.8), 0.2), hint
-    yield gives((11.0, 0.0), 10.0), "right for ε = 0.2; a ratio is never negative"
+    """(num_generations) → advantages of the one that is lower, and of the others."""
+    for size, hint in (
+        (4, "for G = 4 it lies 3d / 4 below the mean, and the deviation is d / 2"),
+        (16, "right for G = 4; the deviation is d / √G"),
+    ):
+        rewards = torch.tensor([0.0] + [1.0] * (size - 1))
+        lone, other, *_ = group_relative_advantages(rewards, size).tolist()
+        yield gives((lone, other), size), hint

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 import rlnotes as rl
+from rlnotes.tasks.base import verify_number
 
 ROOT = rl.project_folder()
 RECORDED = ROOT / "data" / "experiments"
@@ -161,3 +162,69 @@ def test_the_arms_of_dapo_are_recorded_with_their_configs(path, monkeypatch):
     [run] = dapo.make_runs("switches", [arm], [seed])
     assert rl.load_config(path) == run.config  # a field younger than it: its default
     sys.modules.pop("dapo")
+
+
+@pytest.fixture
+def experiment(monkeypatch, request):
+    """The module of an experiment by its name."""
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    yield importlib.import_module(request.param)
+    sys.modules.pop(request.param, None)
+
+
+@pytest.mark.parametrize("experiment", ["pass_at_k"], indirect=True)
+def test_pass_at_k_is_recorded_for_every_policy_and_held_out_question(experiment):
+    counts = pd.read_csv(RECORDED / "pass_at_k" / "counts.csv")
+    assert set(counts["samples"]) == {experiment.SAMPLES}
+    assert counts["right"].between(0, experiment.SAMPLES).all()
+    for (policy, size), rows in counts.groupby(["policy", "task"]):
+        tasks = rl.load_task(size).held_out()[: experiment.QUESTIONS[size]]
+        assert list(rows["prompt"]) == [task.prompt for task in tasks], policy
+    assert set(counts["policy"]) == set(experiment.POLICIES)
+    # the record of the run says the same of the untrained policy, in other samples
+    run = rl.load_run(ROOT / "data" / "runs" / "grpo_search_search-base_seed0")
+    own = counts.query("policy == 'untrained' and task == 'search'")
+    accuracy = own["right"].sum() / own["samples"].sum()
+    recorded = run.metrics["eval/sampled_accuracy"].iloc[0]
+    assert accuracy == pytest.approx(recorded, abs=0.04)
+
+
+@pytest.mark.parametrize("experiment", ["reflection_prompts"], indirect=True)
+def test_every_form_of_prompt_is_recorded_with_its_verdicts(experiment):
+    folder = RECORDED / "reflection_prompts"
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    forms = {experiment.MODEL: experiment.MODEL_FORMS, "lab": experiment.LAB_FORMS}
+    assert meta["forms"] == forms and not meta["dirty"]
+    rows = pd.read_json(folder / "responses.jsonl", lines=True, dtype={"answer": str})
+    for (policy, form), part in rows.groupby(["policy", "form"]):
+        model = policy == experiment.MODEL
+        samples = experiment.MODEL_SAMPLES if model else experiment.LAB_SAMPLES
+        assert set(part.groupby("prompt").size()) == {samples}, (policy, form)
+        size = {"two numbers": "search-easy", "four numbers": "search-hard"}.get(form)
+        asked = rl.load_task(size or "search").held_out()[: experiment.LAB_QUESTIONS]
+        asked = experiment.model_questions() if model else asked
+        assert list(part["prompt"].unique()) == [task.prompt for task in asked]
+    assert rows.groupby("policy")["form"].nunique().eq(6).all()
+    for row in rows.itertuples():
+        task = rl.search_question(row.prompt)
+        if task is None:
+            verdict = verify_number(row.completion, rl.Task(row.prompt, row.answer))
+        else:
+            verdict = rl.load_task("search").verify(row.completion, task)
+        assert verdict == row.accuracy and row.length <= 128
+
+
+@pytest.mark.parametrize("experiment", ["reflection_prompts"], indirect=True)
+def test_the_forms_change_the_prompt_and_nothing_else(experiment):
+    question = "make 5 from 7 4 6 :"
+    said = {
+        form: experiment.lab_prompt(form, question) for form in experiment.LAB_FORMS
+    }
+    assert said["as trained"] == question and said["no colon"] == question[:-2]
+    assert said["an example before"].endswith(f" answer + + {question}")
+    assert said["begins with wait"] == f"{question} wait"
+    chat = experiment.model_prompt("chat, check", "What is 7 * 8?")
+    [message] = chat
+    assert message["content"].startswith("What is 7 * 8? Check your answer")
+    r1 = experiment.model_prompt("R1's template", "What is 7 * 8?")
+    assert "User: What is 7 * 8?. Assistant:" in r1 and "{question}" not in r1

@@ -83,8 +83,27 @@ def only_the_first(rewards, k, on, threshold):
     )
 
 
-def substrings(text, words):
-    return {word: text.lower().count(word) for word in words if word in text.lower()}
+def each_by_its_own_questions(before, after, samples):
+    rises = {True: [], False: []}
+    for old, new in zip(before, after, strict=True):
+        rises[old > 0].append((new - old) / samples)
+    return tuple(sum(part) / max(len(part), 1) for part in rises.values())
+
+
+def reasons(tries, target):
+    """For every `wait`: after a hit, before a repeat, before nothing."""
+    for i, (_, result, word) in enumerate(tries):
+        made, later = {one[0] for one in tries[: i + 1]}, tries[i + 1 :]
+        if word == "wait":
+            yield result == target, bool(later) and later[0][0] in made, not later
+
+
+def hits_alone(tries, target):
+    return sum(hit or nothing for hit, _, nothing in reasons(tries, target))
+
+
+def every_reason(tries, target):
+    return sum(sum(one) for one in reasons(tries, target))
 
 
 def over_responses(problems, reflected, right):
@@ -132,13 +151,18 @@ def unequal_rewards(rewards, num_generations):
         ("r1-3", lambda r, cut, e, g, k: [i for i in range(6) if r[i]], "row 1"),
         ("r1-3", without_limit, "right without a limit"),
         ("r1-2", lambda answers, x: (answers.count(x) / len(answers), 1.0), "majority"),
-        ("r1-4", lambda epsilon: (1 + epsilon, 1 - epsilon), "never negative"),
-        ("r1-4", lambda epsilon: (1 + epsilon, 0.0), "below 1 − ε"),
-        ("aha-1", lambda t, w: {x: t.count(x) for x in w if x in t}, "any case"),
-        ("aha-1", substrings, "whole words"),
-        ("aha-2", lambda words, length: (words * length, words / length), "5 / 17"),
-        ("aha-3", over_responses, "in one way only"),
-        ("aha-4", lambda trace: trace.hits_answered / trace.hits, "blind"),
+        ("r1-4", lambda g: (-((1 - 1 / g) ** 0.5) * g**0.5, (g - 1) ** -0.5), "G = 4"),
+        ("r1-4", lambda g: (-1.5, 0.5), "right for G = 4"),
+        ("aha-1", each_by_its_own_questions, "all questions"),
+        (
+            "aha-1",
+            lambda old, new, n: (max(0.0, (sum(new) - sum(old)) / n), 0.0),
+            "all",
+        ),
+        ("aha-2", over_responses, "in one way only"),
+        ("aha-3", lambda found, labeled: (1 / 3, 1 / 2), "detected first"),
+        ("aha-4", hits_alone, "already made"),
+        ("aha-4", every_reason, "two reasons"),
         ("dapo-1", lambda p, high: (1 + high) * p, "none goes above 1"),
         ("dapo-1", lambda p, high: p + high, "× p_old"),
         ("dapo-2", lambda m, g: m.sum(1) / m.sum(), "each prompt has"),
