@@ -5,15 +5,18 @@
 SmolLM2-135M answers the same 24 questions in six forms of prompt; three policies of
 the search lab answer questions of three sizes, and of one size in four forms. All are
 sampled at temperature 1. `responses.jsonl`: a response a line; `meta.json`: the forms.
+Of SmolLM2's responses the counts are kept and not the texts: at temperature 1 a model of
+this size says things that nobody should have to read.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -104,14 +107,21 @@ def ask(
     return [replace(r, task=task) for r, task in zip(found, own, strict=True)]
 
 
+def counts(text: str) -> dict[str, Any]:
+    """What is kept of a text that is not: R1's words in it, and behavior in wording."""
+    shown = [name for name, seen in rl.text_behaviors(text).items() if seen]
+    return {"words": rl.load_words("r1").count(text), "behaviors": shown}
+
+
 def rows(name: str, form: str, responses: list[Response]) -> str:
     """A line a response."""
     lines = []
-    for response in responses:
-        task, said = response.task, asdict(response)
-        asked = {"policy": name, "form": form, "prompt": task.prompt}
-        kept = ("completion", "length", "truncated", "accuracy")
-        row = asked | {"answer": task.answer} | {key: said[key] for key in kept}
+    for one in responses:
+        asked = {"policy": name, "form": form, "prompt": one.task.prompt}
+        text = one.completion
+        said = counts(text) if name == MODEL else {"completion": text}
+        kept = {"length": one.length, "truncated": one.truncated}
+        row = asked | said | kept | {"accuracy": one.accuracy}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)
 

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 import rlnotes as rl
-from rlnotes.tasks.base import verify_number
+from rlnotes.supervised.curation import Response
 
 ROOT = rl.project_folder()
 RECORDED = ROOT / "data" / "experiments"
@@ -87,8 +87,6 @@ def test_the_length_experiment_from_end_to_end(stages, monkeypatch, tmp_path):
 
 
 def test_descriptions_by_hand(stages):
-    from rlnotes.supervised.curation import Response
-
     task = rl.load_task("search").task([5, 6, 9], 20)
     miss, hit = "5 * 6 = 30 - 9 = 21 ? 20", "5 + 6 = 11 + 9 = 20 ? 20"
     rows = [
@@ -195,7 +193,7 @@ def test_every_form_of_prompt_is_recorded_with_its_verdicts(experiment):
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     forms = {experiment.MODEL: experiment.MODEL_FORMS, "lab": experiment.LAB_FORMS}
     assert meta["forms"] == forms and not meta["dirty"]
-    rows = pd.read_json(folder / "responses.jsonl", lines=True, dtype={"answer": str})
+    rows = pd.read_json(folder / "responses.jsonl", lines=True)
     for (policy, form), part in rows.groupby(["policy", "form"]):
         model = policy == experiment.MODEL
         samples = experiment.MODEL_SAMPLES if model else experiment.LAB_SAMPLES
@@ -205,13 +203,26 @@ def test_every_form_of_prompt_is_recorded_with_its_verdicts(experiment):
         asked = experiment.model_questions() if model else asked
         assert list(part["prompt"].unique()) == [task.prompt for task in asked]
     assert rows.groupby("policy")["form"].nunique().eq(6).all()
-    for row in rows.itertuples():
+    model = rows["policy"] == experiment.MODEL
+    assert rows[model]["completion"].isna().all()  # counts alone: see the script
+    assert set().union(*rows[model]["words"]) <= set(rl.WORD_LISTS["r1"])
+    for row in rows[~model].itertuples():
         task = rl.search_question(row.prompt)
-        if task is None:
-            verdict = verify_number(row.completion, rl.Task(row.prompt, row.answer))
-        else:
-            verdict = rl.load_task("search").verify(row.completion, task)
-        assert verdict == row.accuracy and row.length <= 128
+        verdict = rl.load_task("search").verify(row.completion, task)
+        assert verdict == row.accuracy and row.length <= experiment.LAB_TOKENS
+
+
+@pytest.mark.parametrize("experiment", ["reflection_prompts"], indirect=True)
+def test_of_a_text_the_words_and_the_behavior_are_kept(experiment):
+    text = "54. Wait, that is wrong: let me check. But wait."
+    task = rl.Task("What is 7 * 8?", "56")
+    said = Response(task, text, 12, 0.0, False)
+    [row] = map(
+        json.loads, experiment.rows(experiment.MODEL, "chat", [said]).split("\n")[:-1]
+    )
+    assert row["words"] == {"wait": 2, "wrong": 1, "check": 1, "but": 1}
+    assert row["behaviors"] == ["verification", "backtracking"]
+    assert "completion" not in row and row["length"] == 12
 
 
 @pytest.mark.parametrize("experiment", ["reflection_prompts"], indirect=True)
