@@ -5,8 +5,8 @@
 SmolLM2-135M answers the same 24 questions in six forms of prompt; three policies of
 the search lab answer questions of three sizes, and of one size in four forms. All are
 sampled at temperature 1. `responses.jsonl`: a response a line; `meta.json`: the forms.
-Of SmolLM2's responses the counts are kept and not the texts: at temperature 1 a model of
-this size says things that nobody should have to read.
+Of SmolLM2's responses the counts are kept and not the texts: at temperature 1 a model
+of this size says things that nobody should have to read.
 """
 
 from __future__ import annotations
