@@ -620,7 +620,7 @@ if share is not None:
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# About one group in seven, and 35 completions a question. If success is rare, larger groups help, and more steps alone do not. If it never
+# About one group in seven, and $G = 35$ completions a question. If success is rare, larger groups help, and more steps alone do not. If it never
 # happens, as with our template alone, no group size helps, and one example in the prompt does.
 #
 # </details>

@@ -481,7 +481,7 @@ plt.show()
 #
 # "More thinking time" is a mean over right and wrong responses, and they differ. Dr. GRPO's paper (Figure 6;
 # Qwen2.5-1.5B, one run) blames part of the growth on the loss: under GRPO's $1/|o_i|$ a long wrong answer is
-# punished less per token. There, wrong answers grow from 960 to about 1,980 tokens under GRPO and stay near 960
+# punished less per token. In the paper wrong answers grow from 960 to about 1,980 tokens under GRPO and stay near 960
 # under Dr. GRPO ([04](04_kl_and_biases.ipynb) has the derivation). Here are ours, five seeds, the same questions for both:
 
 # %% tags=["hide-input"]
@@ -691,7 +691,7 @@ print(pd.DataFrame(table).T.to_string())
 # | "'wait' depicts the self-correction of model" | nowhere: the slide's own | 38 % [35, 41] of `wait` lead nowhere after RL, 23 % before | **contradicted here** as a rule |
 # | reflection does not go with higher accuracy | Dr. GRPO, Appendix D | same question: −0.23 [−0.28, −0.17] at step 20, −0.06 [−0.08, −0.04] at step 80 | holds here, by selection: it does not mean that reflection is useless |
 # | reflection helps | (the slide's reading) | a forced `wait`: 0.00 → 0.26 [0.21, 0.30] after a wrong first try, 1.00 → 0.17 [0.09, 0.26] after a right one (one policy, 128 questions) | holds here after misses only |
-# | GRPO lengthens wrong answers, Dr. GRPO does not | Dr. GRPO, Figure 6: 960 → 1,980 tokens against flat | 29 → 112 under GRPO, Dr. GRPO −3 [−9, 2] beside it | does not show here |
+# | GRPO lengthens wrong answers, Dr. GRPO does not | the paper's Figure 6: 960 → 1,980 tokens against flat | 29 → 112 under GRPO, Dr. GRPO −3 [−9, 2] beside it | does not show here |
 # | accuracy and length jump at 8.2k *because of* the limit | v2's text | the setting alone: accuracy +0.17 [0.14, 0.20], length +12 [9, 16], `wait` +0.9 [0.6, 1.1] | holds here |
 # | RL finds answers that were not there | (a reading of "aha") | 0 of 128 questions are new: untrained pass@32 is 1.00 (five policies, one seed each) | **contradicted here**, in a task whose base reaches everything |
 

@@ -25,7 +25,7 @@
 # * name the control that tells reflection from the habit of saying `wait`,
 # * report a count together with its prompt, and say why it means little without.
 #
-# **Reading:** about MINUTES minutes. **Running:** a few seconds. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v2);
+# **Reading:** about 28 minutes. **Running:** a few seconds. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v2);
 # [Gandhi et al.](https://arxiv.org/abs/2503.01307); [Dr. GRPO](https://arxiv.org/abs/2503.20783).
 # **Builds on** [01 The search lab](01_search_lab.ipynb) and [07](07_aha_moment.ipynb).
 
@@ -212,7 +212,8 @@ for kind in ("precision", "recall"):
         for p, low, high in scores[columns].to_numpy()
     ]
 words_for = {"support": "labeled", "source": "", "behavior": ""}
-shown = scores[["source", "behavior", "support", "detected", "precision", "recall"]]
+columns = ["source", "responses", "behavior", "support", "detected"]
+shown = scores[[*columns, "precision", "recall"]]
 print(shown.rename(columns=words_for).to_string(index=False))
 
 # %% [markdown]
@@ -324,20 +325,18 @@ def over_questions(rows, values, most=float("inf")):
     return rl.stratified_bootstrap(means).within(0, most)
 
 
-def layers(rows, words, behavior):
+def layers(rows, behavior):
     """The three layers of some responses to one form of prompt."""
-    texts, questions = rows["completion"], rows["prompt"]
-    counts = [sum(words.count(text).values()) for text in texts]
-    pairs = zip(questions, texts, strict=True)
-    shows = [rl.detect_behaviors(question, text)[behavior] for question, text in pairs]
     matched = rl.MatchedCounts()
-    for question, n, right in zip(questions, counts, rows["accuracy"], strict=True):
-        matched.add(question, reflected=n > 0, right=right == 1)
+    for row in rows.itertuples():
+        right = row.accuracy == 1
+        matched.add(row.prompt, reflected=row.said > 0, right=right)
     return {
         "tokens": f"{rows['length'].mean():.0f}",
-        "words": over_questions(rows, counts),
-        "per 1,000 tokens": f"{1000 * sum(counts) / rows['length'].sum():.1f}",
-        behavior: over_questions(rows, shows, 1),
+        "cut off": f"{rows['truncated'].mean():.2f}",
+        "words": over_questions(rows, rows["said"]),
+        "per 1,000": f"{1000 * rows['said'].sum() / rows['length'].sum():.1f}",
+        behavior: over_questions(rows, [behavior in x for x in rows["behaviors"]], 1),
         "accuracy": over_questions(rows, rows["accuracy"], 1),
         "with − without": matched.difference(),
     }
@@ -359,13 +358,19 @@ def layers(rows, words, behavior):
 
 # %% tags=["nbval-check-output"]
 folder = data / "experiments" / "reflection_prompts"
-record = pd.read_json(folder / "responses.jsonl", lines=True, dtype={"answer": str})
-grouped = record.groupby(["policy", "form"], sort=False)
-found = {
-    key: layers(rows, rl.load_words("search"), "backtracking")
-    for key, rows in grouped
-    if key[0] != "smollm2-135m"
-}
+record = pd.read_json(folder / "responses.jsonl", lines=True)
+in_lab = record["policy"] != "smollm2-135m"  # of SmolLM2 the counts were kept
+texts = record[in_lab].itertuples()
+seen = [(rl.load_words("search").count(x.completion), x) for x in texts]
+record.loc[in_lab, "words"] = pd.Series(
+    [words for words, _ in seen], record.index[in_lab]
+)
+found = [rl.detect_behaviors(x.prompt, x.completion) for _, x in seen]
+shown = [[name for name, yes in one.items() if yes] for one in found]
+record.loc[in_lab, "behaviors"] = pd.Series(shown, record.index[in_lab])
+record["said"] = [sum(words.values()) for words in record["words"]]
+grouped = record[in_lab].groupby(["policy", "form"], sort=False)
+found = {key: layers(rows, "backtracking") for key, rows in grouped}
 lab = pd.DataFrame(found).T
 print(lab.drop(columns="with − without").map(str).to_string())
 
@@ -417,20 +422,14 @@ _ = panels[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 # | chat, check | the same, and "Check your answer before you give it." |
 
 # %% tags=["nbval-check-output"]
-found = {
-    form: layers(rows, rl.load_words("r1"), "verification")
-    for (policy, form), rows in grouped
-    if policy == "smollm2-135m"
-}
-templates = pd.DataFrame(found).T
-print(templates.drop(columns="with − without").map(str).to_string())
-said = record[record["policy"] == "smollm2-135m"].groupby("form", sort=False)[
-    "completion"
-]
-for form, texts in said:
-    print(
-        f"{form:19}", dict(rl.load_words("r1").count("\n".join(texts)).most_common(4))
-    )
+model = record[~in_lab].groupby("form", sort=False)
+templates = pd.DataFrame({f: layers(rows, "verification") for f, rows in model}).T
+print(templates.drop(columns="with − without").map(str).to_string(), end="\n\n")
+for form, rows in model:
+    total = sum(map(Counter, rows["words"]), Counter())
+    print(f"{form:19}", dict(total.most_common(4)))
+print("responses:", (~in_lab).sum(), "of which empty:")
+print((model["length"].apply(lambda tokens: (tokens == 1).mean())).round(2).to_dict())
 
 # %% tags=["hide-input"]
 SHOWN = {
@@ -449,7 +448,15 @@ for axes, (key, title) in zip(panels, SHOWN.items(), strict=True):
 panels[0].invert_yaxis()
 
 # %% [markdown]
-# SMOLTEXT
+# R1's words go from 0.12 a response for the bare question to 0.46 in R1's template, almost four times as many at the same weights. Does R1's template make this model reflect?
+#
+# * **Words.** Nearly all are `but` and `however`, and no response says `wait`. Most of the difference is length: the bare question is answered by nothing two times out of three, and R1's
+#   template by 90 tokens, mostly cut off. Per 1,000 tokens the bare question has the *most* words.
+# * **Behavior.** One response of all announces a check in a wording that the detector knows, and it is none of those that were asked to check. (The detector finds one check of seven, so this says "few" and not "none".)
+# * **Benefit.** The accuracy changes with the template from 0.03 to 0.19, and not along with the words.
+#
+# So "this model says 0.46 reflective words a response" is a sentence about R1's template and a limit of 96 tokens as much as about the model. A comparison of a base model in R1's template with a chat
+# model in its own compares templates. (We kept the counts of these responses and not the texts: at temperature 1 a model of this size also says offensive things. The command samples them again.)
 
 # %% [markdown]
 # ### Layer 3 under each prompt
@@ -463,7 +470,8 @@ small = templates["with − without"]
 print(small.map(lambda one: f"{one}, {one.n} questions").to_string())
 
 # %% [markdown]
-# L3TEXT
+# For the trained policy even the **sign** depends on the prompt. On four numbers responses with `wait` are far behind: half of all responses were cut off, and these were still saying it. Without the colon they are ahead. As trained they are a little behind, for the reason that
+# [07](07_aha_moment.ipynb) gives: a first try that missed. For SmolLM2 every interval holds zero. (Of so many intervals one or two exclude zero by luck.)
 
 # %% [markdown]
 # ## What usually goes wrong
@@ -492,7 +500,7 @@ print("your prediction:", prediction or "none yet: fill in the line, run again")
 # <details><summary>Answer</summary>
 #
 # As many, as far as 48 questions can tell: 0.58 [0.43, 0.72] against 0.69 [0.53, 0.85]. For a policy that says `wait` without regard to the result,
-# one more `wait` before the first try changes nothing. The trained policy goes on for longer: 2.33 against 1.80.
+# one more `wait` before the first try does not change how often it says the word. Its backtracking falls, from 31 % to 4 % of the responses, which a count of words does not show. The trained policy goes on for longer: 2.33 against 1.80.
 #
 # </details>
 #
@@ -543,7 +551,7 @@ check_exercise("aha-4", superficial_waits)
 #
 # </details>
 #
-# **A small experiment of your own.** Be the reader: take twenty responses of SmolLM2 from the record, cover the detector's verdict, and label
+# **A small experiment of your own.** Be the reader. Sample twenty responses of SmolLM2 (`rlnotes sample`, or `model_rows` of the experiment), cover the detector's verdict, and label
 # them by the [instructions](../data/labels/README.md). Which template's responses does the detector read worst?
 #
 # | template | responses | you see a check | the detector sees one | both |
