@@ -54,6 +54,8 @@ from rlnotes.teaching.exercises import check_exercise
 rl.use_style()
 torch.set_num_threads(1)  # the policies are tiny
 data = rl.project_folder() / "data"
+LAB_WORDS = rl.load_words("search")
+BESIDE = {"fontsize": 8, "loc": "center left", "bbox_to_anchor": (1, 0.5)}  # a legend
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#999999"
 
 # %% [markdown]
@@ -191,7 +193,6 @@ seeds = {int(path.stem.removeprefix("zero_seed")): path for path in files}
 
 
 def over_seeds(tables, name="R1-Zero, lab"):
-    """One table of several seeds' with the labels that the statistics ask for."""
     labels = {"algorithm": name, "task": "search", "policy": "search-mixed"}
     return pd.concat(
         table.assign(run=f"{name} {seed}", seed=seed, **labels)
@@ -206,7 +207,7 @@ responses = pd.concat(
 )
 accuracy = responses.groupby(["seed", "step"], as_index=False)["accuracy"].mean()
 words = words.merge(accuracy, on=["seed", "step"])
-print(f"{len(seeds)} seeds, {len(responses)} responses")
+print(f"{len(responses)} responses")
 
 # %% [markdown]
 # Two folded helpers draw a band over seeds and print a table of `estimate [95 % interval]`. The intervals are Student's t over the seeds, cut to [0, 1] where the number is a share ([12](12_compare_runs.ipynb)).
@@ -222,13 +223,8 @@ def band(axes, runs, key, label=None, color=BLUE, style="-"):
     axes.set(xlabel="step")
 
 
-def beside(axes):
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-
-
 def at_steps(runs, names, steps):
-    """Rows: `names`, {key: words}; columns: steps."""
-    cells = {}
+    cells = {}  # (words, step): interval
     for key, name in names.items():
         for row in rl.metric_bands(runs[runs["step"].isin(steps)], key).itertuples():
             same = row.high - row.low < 1e-9  # one policy, one sample: no interval
@@ -254,7 +250,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10, 2.9), width_ratios=[3, 2
 styles = (BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (GRAY, ":")
 for (key, name), (color, style) in zip(COUNTS.items(), styles, strict=True):
     band(left, words, f"times {key}", name.replace("`", ""), color, style)
-beside(left)
+_ = left.legend(**BESIDE)
 left.axhline(1, color="black", lw=0.8)
 left.set(title="words and length", ylabel="times the untrained policy's", ylim=(0, 6.2))
 band(right, words, "accuracy")
@@ -309,7 +305,7 @@ styles = (BLUE, "-"), (GRAY, ":"), (ORANGE, "--")
 for (key, name), (color, style) in zip(BEHAVIOR.items(), styles, strict=True):
     band(axes, words, key, name.replace("`", ""), color, style)
 axes.set(ylim=(0, 1), title="what the tries and the waits led to")
-beside(axes)
+_ = axes.legend(**BESIDE)
 
 # %% tags=["nbval-check-output"]
 print(at_steps(words, BEHAVIOR, [0, 20, 80]).to_string())
@@ -329,18 +325,16 @@ print(at_steps(words, BEHAVIOR, [0, 20, 80]).to_string())
 # 2. **Matched by problem:** the same difference within each question that the policy of one step answered both ways.
 # 3. **Within a response:** what its first try would have scored as the answer, and what it answered in the end.
 
+
 # %%
-lab_words = rl.load_words("search")
-
-
 def benefit(rows):
     matched, flips = rl.MatchedCounts(), rl.Flips()
     for row in rows.to_dict("records"):
         right = row["accuracy"] == 1
-        reflected = lab_words.first(row["completion"]) is not None
+        reflected = LAB_WORDS.first(row["completion"]) is not None
         matched.add(row["prompt"], reflected=reflected, right=right)
         if reflected:
-            flips.add(right_before_reflection(row, lab_words), right)
+            flips.add(right_before_reflection(row, LAB_WORDS), right)
     sides = {f"wait {w}": matched.accuracy(reflected=w) for w in (False, True)}
     difference = {"matched difference": matched.difference().estimate}
     rates = flips.rates()
@@ -503,7 +497,7 @@ for axes, (key, title) in zip(panels, lengths.items(), strict=True):
         band(axes, chosen, key, {"grpo": "GRPO", "dr_grpo": "Dr. GRPO"}[name], *look)
     axes.set_title(title)
 panels[0].set(ylabel="tokens, mean of 5 steps", ylim=(0, None))
-beside(panels[1])
+_ = panels[1].legend(**BESIDE)
 
 # %% tags=["nbval-check-output"]
 for key, title in lengths.items():
@@ -543,6 +537,7 @@ def arm(name):
     return table.assign(run=run, algorithm=name, policy="search-base")
 
 
+# %% tags=["hide-input"]
 arms = {name: arm(name) for name in ("before", "kept", "raised")}
 JUMP = {
     "eval/sampled_accuracy": "share right",
@@ -557,7 +552,7 @@ for axes, (key, title) in zip(panels, JUMP.items(), strict=True):
         band(axes, table, key, name, *look)
     axes.axvline(40, color="black", lw=0.8, ls=":")
     axes.set(title=title.replace("`", ""), ylim=(0, None))
-beside(panels[-1])
+_ = panels[-1].legend(**BESIDE)
 
 # %% [markdown]
 # At step 40 the two arms are the *same policy*, measured under two limits. Raised minus kept, seed by seed, before the first update
@@ -639,7 +634,7 @@ for axes, (size, title) in zip(panels, TASKS.items(), strict=True):
     axes.set_xticks(ks, ks)
     axes.minorticks_off()
 panels[0].set_ylabel("pass@k, mean over questions")
-beside(panels[1])
+_ = panels[1].legend(**BESIDE)
 
 # %% tags=["hide-input", "nbval-check-output"]
 table = {}

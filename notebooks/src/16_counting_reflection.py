@@ -325,6 +325,7 @@ def over_questions(rows, values, most=float("inf")):
     return rl.stratified_bootstrap(means).within(0, most)
 
 
+# %% tags=["hide-input"]
 def layers(rows, behavior):
     """The three layers of some responses to one form of prompt."""
     matched = rl.MatchedCounts()
@@ -372,7 +373,7 @@ record["said"] = [sum(words.values()) for words in record["words"]]
 grouped = record[in_lab].groupby(["policy", "form"], sort=False)
 found = {key: layers(rows, "backtracking") for key, rows in grouped}
 lab = pd.DataFrame(found).T
-print(lab.drop(columns="with − without").map(str).to_string())
+print(lab.drop(columns=["tokens", "with − without"]).map(str).to_string())
 
 # %% tags=["hide-input"]
 FORMS = list(dict.fromkeys(form for _, form in found))
@@ -427,14 +428,14 @@ templates = pd.DataFrame({f: layers(rows, "verification") for f, rows in model})
 print(templates.drop(columns="with − without").map(str).to_string(), end="\n\n")
 for form, rows in model:
     total = sum(map(Counter, rows["words"]), Counter())
-    print(f"{form:19}", dict(total.most_common(4)))
-print("responses:", (~in_lab).sum(), "of which empty:")
-print((model["length"].apply(lambda tokens: (tokens == 1).mean())).round(2).to_dict())
+    empty = (rows["length"] == 1).mean()
+    print(f"{form:19} {empty:.2f} are empty; {dict(total.most_common(4))}")
+print((~in_lab).sum(), "responses")
 
 # %% tags=["hide-input"]
 SHOWN = {
     "words": "R1's words per response",
-    "verification": "share that announces a check",
+    "verification": "share announcing a check",
     "accuracy": "share right",
 }
 figure, panels = plt.subplots(1, 3, figsize=(11, 2.9), sharey=True)
@@ -445,6 +446,7 @@ for axes, (key, title) in zip(panels, SHOWN.items(), strict=True):
     axes.errorbar(x, range(len(cells)), xerr=error, fmt="o", color=BLUE)
     axes.set_yticks(range(len(cells)), templates.index)
     axes.set(title=title, xlim=(0, None))
+    axes.locator_params(axis="x", nbins=4)
 panels[0].invert_yaxis()
 
 # %% [markdown]
