@@ -512,7 +512,7 @@ check_exercise("reward-3", extract)
 # ### Change the run
 #
 # The random reward pays half of the answers. Predict what a reward does that pays one answer in ten by chance, or that pays *every* answer and one in ten
-# twice. Then change the first line.
+# twice. Then change the cell.
 
 # %%
 chance, seeds = 0.5, 1  # change these
