@@ -4,6 +4,8 @@
     python experiments/gdpo.py own --rule my_rule.py:rule --seeds 0-4
     python experiments/gdpo.py table                 one row an arm, yours among them
 
+The last two take `--setting conflict` (a run of two seconds) in the place of `length`.
+
 In the lab the policy has learned to search three numbers and is asked four: right in a
 third of its answers, and longer than the limit in two thirds. So one reward is easy and
 far from earned, the other hard, and searching is what makes an answer both right and
@@ -21,13 +23,16 @@ import argparse
 import copy
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from arms import chosen_arms, run_arms
+from matplotlib.axes import Axes
 
 import rlnotes as rl
+from rlnotes.analysis.intervals import mean_interval
 from rlnotes.batch.plan import SweepRun, parse_seeds
 from rlnotes.policies.policy import Policy
 from rlnotes.records.reading import load_arms
@@ -138,9 +143,11 @@ def plan(options: argparse.Namespace) -> list[SweepRun]:
         if options.command == "own":
             rule = load_reward(options.rule)  # another text is another row
             name = f"{Path(rule.kept_as or '').stem}_{rule.__name__}".strip("_")
-            folder = OWN / name / f"seed{seed}"
-            words += ("--rule", options.rule, "--seeds", str(seed))
-            config = config_of({"reward_weighting": options.rule}, seed=seed)
+            folder = OWN / f"{options.setting}_{name}" / f"seed{seed}"
+            words += ("--setting", options.setting, "--rule", options.rule)
+            words += ("--seeds", str(seed))
+            arm = SETTINGS[options.setting] | {"reward_weighting": options.rule}
+            config = config_of(arm, seed=seed)
             runs.append(SweepRun(config, folder, words))
             continue
         for arm in options.arms:
@@ -152,15 +159,35 @@ def plan(options: argparse.Namespace) -> list[SweepRun]:
 
 def run_toys(runs: Iterable[SweepRun]) -> None:
     """The toy's runs that are not there, here: a process takes longer to start."""
-    start = None
     for run in runs:
         if is_run(run.folder):
             continue
-        start = start or rl.load_policy(TOY["policy"])
-        policy = Policy(copy.deepcopy(start.model), start.tokenizer, start.name)
         sys.argv = list(run.command)  # meta.json tells how to repeat the run
-        rl.train(run.config, policy=policy, output=run.folder, progress=False)
+        rl.train(run.config, policy=toy_policy(), output=run.folder, progress=False)
         print(f"recorded run: {run.folder}", flush=True)
+
+
+def try_rule(rule: str, seeds: Iterable[int]) -> pd.DataFrame:
+    """The runs of `file.py:function` in `conflict`, recorded nowhere: arm `yours`."""
+    arm = SETTINGS["conflict"] | {"reward_weighting": rule}
+    runs = []
+    for seed in seeds:
+        config = config_of(arm, seed=seed)
+        run = rl.train(config, policy=toy_policy(), progress=False).metrics
+        runs.append(run.assign(algorithm="conflict_yours", seed=seed))
+    return pd.concat(runs)
+
+
+def toy_policy() -> Policy:
+    """The toy's policy, untrained: a copy of what is loaded once."""
+    start = load_toy()
+    return Policy(copy.deepcopy(start.model), start.tokenizer, start.name)
+
+
+@lru_cache(1)
+def load_toy() -> Policy:
+    """The toy's policy, to be copied."""
+    return rl.load_policy(TOY["policy"])
 
 
 def recorded(setting: str = "*", folder: Path = FOLDER) -> pd.DataFrame:
@@ -208,19 +235,50 @@ def hypervolume(points: Iterable[tuple[float, ...]]) -> float:
     return volume
 
 
+def measured(runs: pd.DataFrame) -> pd.DataFrame:
+    """`measures` of every run, a row a run; the index is (arm, seed)."""
+    groups = runs.groupby(["algorithm", "seed"])
+    rows = {which: measures(run) for which, run in groups}
+    return pd.DataFrame(rows).T.rename_axis(["arm", "seed"])
+
+
 def table(runs: pd.DataFrame) -> pd.DataFrame:
     """One row an arm: the mean over its seeds of each of `measures`."""
-    rows = [
-        {"arm": arm, **measures(run)}
-        for (arm, _), run in runs.groupby(["algorithm", "seed"])
-    ]
-    grouped = pd.DataFrame(rows).groupby("arm", sort=False)
+    grouped = measured(runs).groupby("arm", sort=False)
     return grouped.mean().assign(seeds=grouped.size())
 
 
-def print_table() -> None:
-    """The arms with a length of 64 tokens and the reader's own, in one table."""
-    runs = pd.concat([recorded("length_*"), recorded(folder=OWN)])
+def differences(runs: pd.DataFrame, base: str, names: list[str]) -> pd.DataFrame:
+    """Each arm less the arm `base`, paired by seed: `Interval`s, a column a measure."""
+    found = measured(runs)[names]
+    others = [arm for arm in found.index.unique("arm") if arm != base]
+    paired = {arm: (found.loc[arm] - found.loc[base]).dropna() for arm in others}
+    return pd.DataFrame(
+        {arm: one.apply(mean_interval) for arm, one in paired.items()}
+    ).T
+
+
+def style_of(arm: str) -> dict[str, Any]:
+    """Color, marker and name of an arm's method, the same in every figure."""
+    method = arm.partition("_")[2]
+    place = [*METHODS, method].index(method)
+    color = ("C0", "C2", "C1", "C3", "C4", "C5", "C6")[place % 7]
+    return {"color": color, "marker": "osD^"[place // 7], "label": method}
+
+
+def draw_trade(axes: Axes, runs: pd.DataFrame, x: str, y: str) -> None:
+    """A point an arm, the mean of two measures; bars are 95 % intervals over seeds."""
+    for arm, one in measured(runs).groupby("arm", sort=False):
+        sides = [mean_interval(one[name]).within(0, 1) for name in (x, y)]
+        bars = [[[s.estimate - s.low], [s.high - s.estimate]] for s in sides]
+        at = [side.estimate for side in sides]
+        axes.errorbar(*at, bars[1], bars[0], ms=5, lw=0.8, ls="", **style_of(arm))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def print_table(setting: str) -> None:
+    """The arms of a setting and the reader's own, in one table."""
+    runs = pd.concat([recorded(f"{setting}_*", folder) for folder in (FOLDER, OWN)])
     if runs.empty:
         raise SystemExit("no arm is recorded: see python experiments/gdpo.py --help")
     found = table(runs).sort_values("hypervolume", ascending=False)
@@ -235,6 +293,7 @@ def main() -> int:
     parser.add_argument(
         "--rule", help="file.py:function, see experiments/where_right.py"
     )
+    parser.add_argument("--setting", choices=SETTINGS, default="length")
     parser.add_argument("--seeds", type=parse_seeds)
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args()
@@ -249,7 +308,7 @@ def main() -> int:
         if not run_arms(runs, options.jobs):
             return 1
     if options.command != "arms":
-        print_table()
+        print_table(options.setting)
     return 0
 
 

@@ -168,6 +168,8 @@ def reward_model_claims() -> list[Claim]:
             *("win_rate_noisy", "bt_noisy", models),
         ),
         ("a random reward helps", "2506.10947", "random", "constant", models),
+        ("so does a true one", "–", "true", "constant", models),
+        ("and a wrong one costs gold", "–", "constant", "wrong", models),
         ("a rubric beats a score", "2507.17746", *_guard("rubric_sum"), models),
         ("paying gold itself keeps gold", "–", *_guard("true"), models),
         (

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 SEARCH = str(ROOT / "data" / "runs" / "*_search_search-base_seed*")
 EXPERIMENTS = ROOT / "data" / "experiments"
 SCRATCH = str(ROOT / "data" / "runs" / "*_scratch-addition_tiny_seed*")
+CLAIMS = ROOT / "data" / "claims.csv"
 SMOLLM2 = str(ROOT / "data" / "runs" / "grpo_multiplication_smollm2-135m_seed*")
 NAMES = {"ppo": "PPO", "grpo": "GRPO", "dr_grpo": "Dr. GRPO", "dapo": "DAPO"}
 EQUAL = 5120  # completions that every algorithm but DAPO has sampled at the end
@@ -194,6 +195,42 @@ def smollm2_rows() -> list[str]:
     return rows
 
 
+def gdpo_rows() -> list[str]:
+    """A row for each two arms of the search lab: differences of both rewards."""
+    claims = pd.read_csv(CLAIMS)
+    claims = claims[
+        claims["command"].str.contains("gdpo.py", na=False) & claims["low"].notna()
+    ]
+    claims = claims[~claims["first"].str.match("toy|conflict")]
+    rows = []
+    for arms, group in claims.groupby(["first", "second"], sort=False):
+        found = group.set_index("metric")
+        keys = [f"rewards/{name}_reward/mean" for name in ("accuracy", "length")]
+        cells = [_difference(found.loc[k]) if k in found.index else "" for k in keys]
+        rows.append(f"| `{arms[0]}` − `{arms[1]}` | {cells[0]} | {cells[1]} |")
+    return rows
+
+
+def reward_model_rows() -> list[str]:
+    """A row for each claim on rewards for open-ended answers: the hidden gold."""
+    claims = pd.read_csv(CLAIMS)
+    claims = claims[claims["command"].str.contains("reward_models.py", na=False)]
+    rows = []
+    for _, row in claims.iterrows():
+        arms = f"`{row['first']}` − `{row['second']}`"
+        what = row["metric"].split("/")[1].removeprefix("only_")
+        rows.append(f"| {row['claim']} | {arms} | {what} | {_difference(row)} |")
+    return rows
+
+
+def _difference(row: pd.Series) -> str:
+    """A claim's difference, its interval and the verdict on the claim."""
+    value, low, high = (
+        f"{row[key]:.2f}".replace("-", "−") for key in ("value", "low", "high")
+    )
+    return f"{value} [{low}, {high}], {row['verdict']}"
+
+
 def _stages(experiment: str) -> pd.DataFrame:
     """The stage tables of all seeds of an experiment."""
     paths = sorted((EXPERIMENTS / experiment).glob("seed*.csv"))
@@ -218,6 +255,8 @@ TABLES = (
     differences,
     smollm2_rows,
     scratch_rows,
+    gdpo_rows,
+    reward_model_rows,
 )
 
 if __name__ == "__main__":

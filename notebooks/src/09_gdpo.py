@@ -17,7 +17,6 @@
 #
 # A completion can be right, short and well formed, and each of the three pays. GRPO adds
 # the rewards up and normalizes the sum; GDPO normalizes each one and adds up the results.
-# The objective, the update and everything after it stay as they were.
 #
 # You will be able to
 #
@@ -36,6 +35,7 @@
 # %%
 import itertools
 import sys
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,12 +65,11 @@ print(f"torch {torch.__version__}, numpy {np.__version__}")
 # A_\text{sum}^{(i,j)} = \frac{r_\text{sum}^{(i,j)} - \operatorname{mean}_{j'} r_\text{sum}^{(i,j')}}
 # {\operatorname{std}_{j'} r_\text{sum}^{(i,j')}}.$$
 #
-# Take two completions and two rewards of 0 or 1. The totals of the pair can be 0, 1 or 2.
-# One completion that beats the other on *one* reward, and one that beats it on *both*,
-# should not teach the same lesson. We compute every pair of totals.
+# Take two completions and two rewards of 0 or 1. To beat the other on *one* reward, and to beat it
+# on *both*, should not teach the same lesson.
 #
-# **Predict:** how many different pairs of advantages will GRPO have for these six? And GDPO, which
-# keeps the z-score and takes it *before* the sum?
+# **Predict:** how many different pairs of advantages will GRPO have for these four pairs? And GDPO, which
+# takes the z-score *before* the sum?
 
 
 # %% tags=["nbval-check-output"]
@@ -86,6 +85,7 @@ def before_eq6(rewards, num_generations):
 
 pairs = {"equal": [[1, 0], [1, 0]], "one better": [[0, 0], [1, 0]]}
 pairs |= {"one better, from 1": [[0, 1], [1, 1]], "both better": [[0, 0], [1, 1]]}
+split_off = exact([[1, 0], [1, 0], [0, 0], [0, 1]])  # for later
 for name, pair in pairs.items():
     total = exact(pair).sum(1)
     grpo = group_relative_advantages(total, 2).numpy()
@@ -96,9 +96,8 @@ for name, pair in pairs.items():
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# GRPO has **two**: all equal, or ±0.7071 (so the paper's std is the unbiased one: two numbers that differ have only
-# one z-score). Without the std, as in Dr. GRPO, and with GDPO there are **three**: winning on both counts is twice
-# winning on one.
+# GRPO has **two**: all equal, or ±0.707 (so the paper's std is the unbiased one). Without the std, as in Dr. GRPO, and
+# with GDPO there are **three**: winning on both counts is twice winning on one.
 #
 # </details>
 #
@@ -116,17 +115,15 @@ for name in ("one better", "both better"):
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Alone, nothing is left: dividing by the std of the batch makes every lone pair ±0.7071, as GRPO does. GDPO's
-# resolution is *between* prompts: a pair that differs in both rewards pushes twice as hard as one that differs in
-# one, in the same batch.
+# Alone, nothing is left: dividing by the std of the batch makes every lone pair ±0.707, as GRPO does. GDPO tells
+# *prompts* apart: a pair that differs in both rewards pushes twice as hard as one in the same batch that differs in one.
 #
 # </details>
 #
 # The two orders as a picture. Above, the rewards of four completions are stacked and then normalized; below, each is
 # normalized on its own and the bars are added up. The rare point (orange) grows when it is divided by its own, smaller, std.
 
-# %%
-split_off = exact([[1, 0], [1, 0], [0, 0], [0, 1]])
+# %% tags=["hide-input"]
 names = ["1, 0", "1, 0 again", "0, 0", "0, 1"]
 z = torch.stack([group_relative_advantages(c, 4) for c in split_off.T], 1)
 figure, panels = plt.subplots(2, 2, figsize=(8, 4), sharex=True)
@@ -149,13 +146,10 @@ plt.show()
 #
 # Can GDPO tell completions with the *same* total apart? In a whole group of equal totals,
 # not with two rewards: there $r_2 = c - r_1$ with $c$ the constant sum, and the two z-scores cancel, as in the second row below.
-# With three rewards it can: in the first row each completion earns exactly one point, so GRPO sees nothing, but the
-# first reward is earned by two of four, the others by one of four, and a rare point is worth more.
-#
-# If only *some* totals are equal, two rewards are enough. In the third row, the group of the picture, they are 1, 1, 0, 1.
-# Three completions look the same to GRPO, but the last one earned the rarer point. GDPO
-# pays it more. Whether it *should* is a question that no formula answers: rare may mean
-# hard, and it may mean unimportant. We return to that under "amplification".
+# With three rewards it can: in the first row each completion earns one point, but the
+# first reward is earned by two of four, the others by one, and a rare point is worth more.
+# The third row is the group of the picture: three totals are equal, and GDPO pays the rarer point more. Whether it *should* no
+# formula answers: rare may mean hard, and it may mean unimportant.
 
 # %% tags=["nbval-check-output"]
 three = exact([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -176,10 +170,9 @@ for rewards in (three, two, split_off):
 # GDPO Eq 4 to 7. Eq 5 has $w_k = 1$. Eq 6 runs over all completions of *all* prompts in the
 # batch, so that the size of an advantage does not grow with the number of rewards.
 #
-# A reward that is constant within the group adds nothing; if all are, the advantage is exactly zero. And GDPO
-# does not care in which unit a reward is paid: in cents instead of euros, shifted by a constant, it gives the same
-# advantages. GRPO cares a lot. That is the attraction of the method and, as we shall see, its risk. The objective
-# (Eq 3) is PPO's clipped surrogate with the new Â.
+# A reward that is constant within the group adds nothing. GDPO does not care in which unit a reward is paid: in cents instead
+# of euros, shifted by a constant, it gives the same advantages, and GRPO does not. The objective (Eq 3) is PPO's clipped
+# surrogate with the new Â.
 
 
 # %%
@@ -194,7 +187,7 @@ def gdpo_advantages(rewards, num_generations, *, weights=None, batch_eps=1e-4):
     return (total - total.mean()) / (total.std() + batch_eps)
 
 
-# %%
+# %% tags=["hide-input"]
 rewards = torch.randint(0, 3, (8 * 6, 3)).float()
 for weights in (None, [1.0, 0.5, 0.25]):
     ours = gdpo_advantages(rewards, 8, weights=weights)
@@ -218,7 +211,7 @@ print(f"largest change under GRPO: {(change[0] - change[1]).abs().max():.2f}")
 # * **26.** It writes $r_\text{sum}^{(i,j)} = r_1^{(i,j)} + \dots + r_n^{(i,j)}$ and, below,
 #   $r_\text{sum} = w_1 r_1 + \dots + w_n r_n$ under the same name: the second *replaces* the
 #   first, it does not follow from it. The arrow after GDPO's sum is Eq 7, likewise a
-#   replacement. $D_\text{Batch}$ is not defined: it is the set of prompts of the batch.
+#   replacement. $D_\text{Batch}$, not defined there, is the set of prompts of the batch.
 # * **27.** $(i,j)$ is (prompt, completion) here. On the DAPO slides $i$ is the completion
 #   and $t$ the token. There is one advantage per completion; all its tokens share it.
 # * **28.** The motivation is missing: the collapse above, the counts below, the baseline
@@ -229,9 +222,8 @@ print(f"largest change under GRPO: {(change[0] - change[1]).abs().max():.2f}")
 #
 # ## A condition
 #
-# Our four completions of "What is 7 * 8?" are right, wrong, right, wrong and 3, 5, 7 and 12 tokens long. Beside
-# accuracy we pay one point for at most five tokens. The short wrong answer and the long right one now have the same
-# total. Neither GRPO nor GDPO can prefer the right one: both rewards have the same std here, so decoupling changes nothing.
+# Our four completions of "What is 7 * 8?" are right, wrong, right, wrong and 3, 5, 7 and 12 tokens long. We also pay one point for at most
+# five tokens. The short wrong answer and the long right one now have the same total, and decoupling changes nothing, because both rewards have the same std.
 #
 # A wrong answer does not become better by being short. The paper's answer is not a weight but a condition (Eq 8): pay
 # reward $k$ only where reward $l$ reaches a threshold $t$,
@@ -255,30 +247,23 @@ never = conditioned_rewards(rewards, conditioned=1, on=0, threshold=2.0)
 assert torch.equal(always, rewards) and (never[:, 1] == 0).all()
 
 # %% [markdown]
-# The tie is gone. The short wrong answer falls to the level of the long wrong one, and
-# the right ones keep their order, short before long. The limits: a threshold that every
-# completion reaches changes nothing; one that none reaches switches the reward off. Note
-# that GRPO profits from the condition as much as GDPO does. The condition is a property of
-# the reward, not of the normalization.
+# The tie is gone: the short wrong answer falls to the level of the long wrong one, and the right ones keep their order. GRPO profits
+# from the condition as much as GDPO does. It is a property of the reward, not of the normalization.
 
-# %%
+# %% tags=["hide-input"]
 bars = {}
 for suffix, values in (("", rewards), (", conditioned", conditioned)):
     bars["GRPO" + suffix] = group_relative_advantages(values.sum(1), 4).tolist()
     bars["GDPO" + suffix] = before_eq6(values, 4).tolist()
 figure = plot_group(rewards.sum(1).tolist(), bars)
+_ = figure.suptitle("A condition breaks the tie, for GRPO and for GDPO")
 
 # %% [markdown]
 # ## How many lessons are there?
 #
-# Figure 3 of the paper counts distinct groups of advantages, for rewards of 0 or 1. We
-# enumerate again. The order of completions does not matter, so every multiset of $G$ of the
-# $2^n$ kinds of completion is one case. Nor does the order of rewards, so for the second axis
-# we take every multiset of $n$ of the $2^G$ possible columns, which is far fewer.
-#
-# The library's own functions do the normalizing. GDPO is counted without its batch
-# normalization: that is one affine map for the whole batch, and it cannot make two groups
-# equal or unequal.
+# Figure 3 of the paper counts distinct groups of advantages, for rewards of 0 or 1. We enumerate again: every multiset of $G$ of the
+# $2^n$ kinds of completion is one case, and for the second axis every multiset of $n$ of the $2^G$ possible columns. The library's own functions do
+# the normalizing, GDPO without Eq 6: one affine map for the whole batch cannot make two groups equal or unequal.
 
 
 # %%
@@ -295,7 +280,7 @@ def count_distinct(advantages, size):
     return len(np.unique(groups, axis=0))
 
 
-# %%
+# %% tags=["nbval-check-output"]
 def count_groups(groups):
     """Distinct advantage groups of rewards (M, G, n) under three rules."""
     size, rewards = groups.shape[1], groups.flatten(0, 1)
@@ -308,7 +293,6 @@ def count_groups(groups):
     return {name: count_distinct(values, size) for name, values in advantages.items()}
 
 
-# %% tags=["nbval-check-output"]
 by_size = pd.DataFrame({g: count_groups(every_group(g, 2)) for g in range(2, 17)}).T
 columns = {n: every_group(n, 4).transpose(1, 2) for n in range(2, 7)}
 by_rewards = pd.DataFrame({n: count_groups(groups) for n, groups in columns.items()}).T
@@ -316,11 +300,10 @@ print(by_size.T.to_string(), "\n")
 print(by_rewards.T.to_string())
 
 # %% [markdown]
-# The paper draws these counts in its Figure 3, without printing them, up to about eleven completions. Read off the official
-# drawing and enumerated independently they are the numbers of the next cell, which compares every one. The first two rows have a
-# closed form in $G$. Without std and GDPO tie at two and at three completions, then GDPO pulls away.
+# The paper draws these counts, up to about eleven completions, without printing them. The next cell compares every one with what we read off the
+# official drawing and enumerated independently. Without std and GDPO tie at two and at three completions, then GDPO pulls away.
 
-# %% tags=["nbval-check-output"]
+# %% tags=["hide-input", "nbval-check-output"]
 figure3 = {
     "GRPO": "2 4 7 11 16 22 29 37 46 56 67 79 92 106 121",
     "without std": "3 6 10 15 21 28 36 45 55 66 78 91 105 120 136",
@@ -336,7 +319,7 @@ assert (by_size["GRPO"] == 1 + size * (size - 1) // 2).all()
 assert (by_size["without std"] == size * (size + 1) // 2).all()
 print(f"{by_size.size + by_rewards.size} cells are equal")
 
-# %%
+# %% tags=["hide-input"]
 colors = ["#0072B2", "#E69F00", "#009E73"]
 figure, panels = plt.subplots(1, 2, figsize=(8, 3))
 for axes, counts in zip(panels, (by_size, by_rewards), strict=True):
@@ -344,11 +327,11 @@ for axes, counts in zip(panels, (by_size, by_rewards), strict=True):
 panels[0].set(xlabel="completions G (two rewards)", ylabel="distinct groups")
 panels[1].set(xlabel="rewards n (four completions)", xticks=by_rewards.index)
 panels[0].legend(by_size.columns, fontsize=8)
+figure.suptitle("Distinct advantage groups (the paper's Figure 3)")
 plt.show()
 
 # %% [markdown]
-# More distinct groups is a statement about resolution, not about learning. Noise has a
-# high resolution too. That is why we train below.
+# More distinct groups is a statement about resolution, not about learning: noise has a high resolution too. That is why we train below.
 #
 # ## Batch normalization: over completions or over tokens?
 #
@@ -369,12 +352,11 @@ for name in ("trl", "nvlabs_trl", "verl", "nvlabs_verl"):
     print(f"{name:12s}", by_code[name].numpy().round(2) + 0.0)
 
 # %% [markdown]
-# Per group the sum of z-scores is zero, so the mean over *completions* is always zero. The
+# Per group the sum of z-scores is zero, so the mean over *completions* is zero. The
 # mean over *tokens* is not, and subtracting it pushes the second prompt down, although
-# nothing in it was better or worse than anything else. With equal lengths the two agree up
-# to a factor near one. The figure shows it beside plain GRPO of the sum.
+# nothing in it was better or worse than anything else.
 
-# %%
+# %% tags=["hide-input"]
 plain = group_relative_advantages(rewards.sum(1), 4)
 shown = {
     "GRPO": plain,
@@ -409,11 +391,11 @@ print("GDPO", before_eq6(both, 16)[[0, 2]].numpy().round(3))
 
 # %% [markdown]
 # GDPO now *punishes* a right answer, for a hundredth of a point. Batch normalization does
-# the same one level up. If only a share $q$ of the prompts still has anything to
+# the same one level up: if only a share $q$ of the prompts still has anything to
 # teach, the std over the batch is about $\sqrt q$, and the advantages of those few grow as
-# $1/\sqrt q$. GRPO's do not. We compute both with the library.
+# $1/\sqrt q$. GRPO's do not.
 
-# %%
+# %% tags=["hide-input"]
 counts, magnitude = np.arange(1, 33), {"GRPO": [], "GDPO": []}
 for count in counts.tolist():
     informative, solved = [1.0, 0.0] * 4 * count, [1.0] * 8 * (32 - count)
@@ -424,7 +406,7 @@ sizes = np.arange(2, 65)
 deviant = [-float(before_eq6(exact([[0]] + [[1]] * (n - 1)), n)[0]) for n in sizes]
 np.testing.assert_allclose(deviant, (sizes - 1) / np.sqrt(sizes), rtol=1e-9)
 
-# %%
+# %% tags=["hide-input"]
 figure, (left, right_axes) = plt.subplots(1, 2, figsize=(8, 3))
 left.plot(sizes, deviant, color="#009E73")
 left.plot(16, 3.75, "o", color="black")
@@ -433,17 +415,17 @@ left.set(xlabel="completions G", ylabel="|z| of the one that differs")
 table = pd.DataFrame(magnitude, index=counts / 32)
 table.plot(ax=right_axes, color=["#0072B2", "#009E73"], ylim=(0, None))
 right_axes.set(xlabel="share of prompts with unequal rewards", ylabel="|Â| in those")
+left.set_title("One that differs from its group")
+right_axes.set_title("Few prompts left to learn from")
 plt.show()
 
 # %% [markdown]
 # ## A weight on what?
 #
-# Row 26 again: GRPO weighs *rewards*, GDPO weighs *normalized advantages*. We let the weight
+# GRPO weighs *rewards*, GDPO weighs *normalized advantages*. We let the weight
 # $w$ of the length reward run from 0 to 2, with accuracy at 1, on a batch of two prompts. In the
 # first, one of eight completions is right (and long), six are short and wrong. In the
 # second nobody is right and half are short: the usual case when accuracy is the hard reward.
-#
-# The picture is at $w = 0.5$; with a running kernel the slider moves the line.
 
 # %%
 mixed = [[1, 0]] + [[0, 1]] * 6 + [[0, 0]]
@@ -459,7 +441,7 @@ for w in steps.tolist():
 on_rewards, on_advantages = torch.stack(on_rewards), torch.stack(on_advantages)
 
 
-# %%
+# %% tags=["hide-input"]
 def draw_weight(w=0.5):
     figure, panels = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
     for axes, values in zip(panels, (on_rewards, on_advantages), strict=True):
@@ -481,11 +463,9 @@ draw_weight()
 _ = interact(draw_weight, w=FloatSlider(0.5, min=0, max=2, step=0.05))
 
 # %% [markdown]
-# Look at the red line, short completions where nobody is right. There GRPO's sum is $w$ times the length reward, and
-# normalizing cancels $w$: any weight above zero, however small, pushes at full force. The
-# weight has effect only in groups where both rewards vary. GDPO's weight comes after the
-# division, so it does scale the push, until batch normalization takes a part of it back. The
-# cell prints where "short and wrong" overtakes "right and long".
+# The picture is at $w = 0.5$; with a running kernel the slider moves the line. Look at the red line. There GRPO's sum is $w$ times the length reward, and
+# normalizing cancels $w$: any weight above zero pushes at full force. GDPO's weight comes after the
+# division, so it does scale the push, until Eq 6 takes a part of it back.
 
 # %% tags=["nbval-check-output"]
 for name, values in (("reward", on_rewards), ("advantage", on_advantages)):
@@ -503,21 +483,19 @@ for name, values in (("reward", on_rewards), ("advantage", on_advantages)):
 # ## What the paper measured
 #
 # Row 29: the slide shows the captions of Figures 9 and 10 without axes; GDPO "maintains improving
-# correctness and better adherence to length constraints over GRPO". The panels are correctness,
-# length reward and maximum response length over some 500 steps. Table 3 has the accuracies.
+# correctness and better adherence to length constraints over GRPO". Table 3 has the accuracies.
 
-# %%
+# %% tags=["hide-input"]
 table3 = rlnotes.paper_table("gdpo_table3").query("metric == 'accuracy'")
 table3 = table3.pivot_table(
     index=["group", "model"], columns="benchmark", values="value"
 )
-base_row, grpo_row, gdpo_row = (
-    table3.xs(name, level=1) for name in ("base", "GRPO", "GDPO")
-)
-gain = (gdpo_row - grpo_row).round(1).stack()
+by_model = {name: table3.xs(name, level=1) for name in ("base", "GRPO", "GDPO")}
+gain = (by_model["GDPO"] - by_model["GRPO"]).round(1).stack()
 print(f"of {len(gain)}: GDPO ahead {(gain > 0).sum()}, GRPO ahead {(gain < 0).sum()}")
 print(gain[gain < 0].to_string())
-print("AIME, GDPO − base:", (gdpo_row - base_row)["AIME"].round(1).tolist())
+print(pd.DataFrame({name: one["AIME"] for name, one in by_model.items()}).to_string())
+
 bars, colors = gain.unstack(0), ["#999999", "#E69F00", "#56B4E9"]
 axes = bars.plot.bar(figsize=(7, 2.8), rot=0, width=0.8, color=colors)
 axes.axhline(0, color="black", lw=0.8)
@@ -527,19 +505,16 @@ plt.show()
 
 # %% [markdown]
 # So "maintains improving" needs two footnotes. GRPO is ahead on MATH and Olympiad at 7B, on AMC and
-# Minerva at 4B. And on AIME the 7B and the 4B lie 2 to 9 points below the
-# policy that they started from, under either method: the answers became shorter (85.6 % of the 7B's were over 4,000 tokens before, 0.2 % after),
-# at a price. The 1.5B loses as much under GRPO and next to nothing under GDPO (29.8 → 29.4). The table carries no spread; 30 questions with
-# 16 samples each have a standard error of about 2 points, so a difference of 0.4 is not a finding.
+# Minerva at 4B. And on AIME, the last lines of the table above, the 7B and the 4B end 2 to 9 points below the
+# policy that they started from, under either method: the answers became shorter, at a price. The table carries no spread; with 30 questions and
+# 16 samples each the paper's standard error is about 2 points, so a difference of 0.4 is not a finding.
 #
 # ## In the search lab: where the effect must appear if it is real
 #
-# In the paper the policy begins long-winded and half right: on its training questions about 0.52 are right and 0.28 within
-# 4,000 of 8,000 tokens. Length is the easy reward, and learned first, at a price in correctness. We rebuild that. The policy that notebook
-# [12](12_compare_runs.ipynb) trained on three numbers (GRPO, seed 0) is asked four: about a third of its answers are right, a third within 64
-# of 128 tokens, and searching is what makes an answer both right and long. Five seeds an arm, 40 steps of 16 questions × 8 answers, the learning
-# rate of `configs/search/gdpo.yaml`; no arm was tuned, and the seeds change questions and samples alone
-# (`python experiments/gdpo.py arms --seeds 0-4`). A run and its twin differ in nothing but the advantage:
+# In the paper the policy begins long-winded and half right. Length is the easy reward and learned first, at a price in correctness. We rebuild that. The
+# policy that notebook [12](12_compare_runs.ipynb) trained on three numbers is asked four: a third of its answers are right, a third within 64
+# tokens, and searching is what makes an answer both right and long. Five seeds an arm, 40 steps of 16 questions × 8 answers; no arm was
+# tuned, and the seeds change questions and samples alone. A run and its twin differ in nothing but the advantage:
 
 # %%
 sys.path.append(str(rlnotes.project_folder() / "experiments"))
@@ -553,8 +528,8 @@ for field, value in twins[0].items():
         print(f"{field}: {value} and {twins[1][field]}")
 
 # %% [markdown]
-# Before any training, one batch of that policy says where each advantage pushes: groups in which nobody is right, some are, or all are. **Predict** for which
-# groups dividing the sum by its std makes the largest difference.
+# Before any training, one batch of that policy says where each advantage pushes. **Predict** for which groups dividing the sum by its std makes the
+# largest difference: those in which nobody is right, some are, or all.
 
 # %%
 from rlnotes.training.batches import group_advantages
@@ -579,16 +554,17 @@ print("mean advantage of the short and wrong:", pushed)
 # <details><summary>Answer</summary>
 #
 # Nobody right: there only length varies, and a z-score does not know that it is the lesser reward. GRPO pushes these groups more than half as hard as those that
-# have both to teach; GDPO a third as hard, because in the others two z-scores are added up. So a short wrong answer is worth less under GDPO. Without the
-# std GRPO does the same in its own way. From this batch we expect GRPO to become short *faster*, and to pay more for it in accuracy.
+# have both to teach; GDPO a third as hard, because in the others two z-scores are added up. From this batch we expect GRPO to become short *faster*, and to pay
+# more for it in accuracy.
 #
 # </details>
 #
-# Now the three panels of the paper's Figures 5, 9 and 10, which the slide shows without axes: correctness reward, length reward and the
-# longest response of a batch, against steps. Lines are means over seeds, bands 95 % intervals, both of five-step means. **Predict** which
-# reward each method earns faster, and who pays.
+# ### The slide's two figures
+#
+# Correctness reward, length reward and the longest response of a batch, as in the paper's Figures 9 and 10. Lines are means over seeds, bands 95 % intervals, both of
+# five-step means. **Predict** which reward each method earns faster, and who pays.
 
-# %%
+# %% tags=["hide-input"]
 runs = lab.recorded("length_*")
 ARMS = ["length_grpo", "length_gdpo"]
 shown = runs[runs["algorithm"].isin(ARMS) & (runs["step"] > 0)]
@@ -601,46 +577,111 @@ plt.show()
 
 # %% [markdown]
 # The claims of slide and paper against these runs, as rows of [`data/claims.csv`](../data/claims.csv): the difference of the last ten steps (of the
-# evaluation at the end for `eval/`), paired by seed, its 95 % interval, and the verdict that follows from the interval and the claimed sign. *Undecided* means:
-# the seeds cannot say. The last line counts the intervals that we looked at on GDPO and weights; of so many, one in twenty excludes zero by chance alone.
+# evaluation at the end for `eval/`), paired by seed, its 95 % interval, and the verdict that follows from both and the claimed sign. *Undecided* means that
+# five seeds cannot say.
 
 # %%
 claims = pd.read_csv(rlnotes.project_folder() / "data" / "claims.csv")
-claims = claims[claims["command"].str.contains("experiments/gdpo.py", na=False)]
-columns = ["claim", "figure", "metric", "value", "low", "high", "seeds", "verdict"]
-here = claims[claims["section"] == "In the search lab"]
-print(here[columns].to_string(index=False))
-print(f"{len(claims)} intervals on GDPO and weights were looked at")
+columns = ["claim", "figure", "value", "low", "high", "seeds", "verdict"]
+lab_rows = claims[claims["section"] == "In the search lab"]
+slide = lab_rows["slide"].str.contains("Figures")
+print(lab_rows[slide][columns].to_string(index=False))
 
 # %% [markdown]
-# One number a method hides the trade. Below, every run as a point: accuracy against the share of answers within the limit, means of the last ten
-# steps; the cross is the start. Then the same as a table, one row an arm: ends, the longest response, how far accuracy dips below its start on the way, the share of
-# runs that end below it (`failed`), and after how many steps each reward has made nine tenths of its way.
+# The third panel decides nothing at this size: some answer of a batch always runs on to the cap, under both methods, hence an interval of width zero. After four seeds
+# the first two rows read *reproduced*, and the fifth took that back: who stops when the interval looks right will find what was looked for.
+#
+# ### The other arms
+#
+# GRPO without its std, GDPO without Eq 6 (MO-GRPO), and with the condition of Eq 8. A point is an arm, the mean of its
+# last ten steps; the bars are 95 % intervals over seeds in both directions. **Predict** which arms lie beside GDPO on the line of the trade, and which lie above it.
 
-# %%
-ends = runs[runs["step"] > 30].groupby(["algorithm", "seed"])[KEYS[:2]].mean()
-figure, axes = plt.subplots(figsize=(6.5, 3.8))
-for arm, points in ends.groupby("algorithm"):
-    label, kwargs = arm.removeprefix("length_"), {"color": colors.get(arm)}
-    axes.plot(points[KEYS[0]], points[KEYS[1]], "o", label=label, **kwargs)
-first = runs[runs["step"].between(1, 2)][KEYS[:2]].mean()
-axes.plot(*first, "x", color="black", ms=9, label="start")
-axes.set(xlabel="accuracy reward", ylabel="share within 64 tokens")
-axes.legend(fontsize=8)
+# %% tags=["hide-input"]
+names = "grpo grpo_no_std mo_grpo gdpo gdpo_conditioned grpo_conditioned".split()
+names += [f"{name}_{part}" for name in ("grpo", "gdpo") for part in ("half", "quarter")]
+shown = runs[runs["algorithm"].str.removeprefix("length_").isin(names)]
+figure, axes = plt.subplots(figsize=(8, 4))
+lab.draw_trade(axes, shown, "accuracy", "length")
+axes.set(xlabel="share right", ylabel="share within 64 tokens", title="The trade")
 plt.show()
 
 # %%
-print(lab.table(runs).round(2).to_string())
+SHORT = {"accuracy": "right", "length": "short", "answer_format": "form"}
+SHORT |= {f"steps, {long}": f"t {name}" for long, name in SHORT.items()}
+SHORT |= {"hypervolume": "volume", "held-out accuracy": "held out"}
+for setting in ("length", "three", "format", "short"):
+    runs = lab.recorded(f"{setting}_*" if setting == "length" else f"{setting}_g?po")
+    if len(runs):
+        runs = runs[runs["algorithm"].str.partition("_")[2].isin(names)]
+        found = lab.table(runs).drop(columns=["least", "longest"])
+        print(found.rename(columns=SHORT).rename_axis(None).round(2).to_string())
 
 # %% [markdown]
-# **What it says.** The differences point where the first batch pointed: GDPO ends more often right, GRPO more often within the limit, because it pushes hardest where only length varies. But every interval holds
-# zero, so five seeds do not decide it. After four seeds the first two rows read *reproduced*, and the fifth took that back: who stops when the interval looks right will find what was looked for.
+# `dip` is how far accuracy falls below its start on the way, `failed` the share of runs that end below it, `t` after how many steps a reward has made nine tenths of
+# its way. Arms that are defined and not recorded yet are missing here: weights of one half and a quarter on length, a third point for the form of the answer
+# (`three`), that point in the place of length (`format`), a limit of 20 tokens (`short`). `python experiments/gdpo.py arms --seeds 0-4` makes them, and this page shows them.
 #
-# * **Which reward first?** Both rise from the start and accuracy is flat from the middle on; the deep dip of the paper's Figure 5 is not seen, the largest one is in the column `dip`.
-# * **The limit.** The slide's "better adherence to length constraints over GRPO" is not seen here; if anything the other way round. The two methods sit at two places of one trade.
-# * **The longest response** is the cap itself in every batch of both: one of 128 answers always runs on. That panel decides nothing at this size, hence its interval of width zero.
-# * **Failures to converge:** none in 40 steps (`failed`).
-# * More seeds, or the other arms (without std, without Eq 6, conditioned, weights, three rewards): `python experiments/gdpo.py arms --arms length_mo_grpo --seeds 0-4`, about a minute a run.
+# ### Ours beside the paper's
+#
+# Each of the paper's comparisons that we ran: what it reports, then our difference, interval and verdict. The paper's numbers are of other models and tasks and carry no
+# spread; only the signs can be compared.
+
+# %% tags=["hide-input"]
+keys = ["metric", "condition", "model"]
+four, five = (
+    rlnotes.paper_table(f"gdpo_table{n}").pivot_table("value", "benchmark", keys)
+    for n in (4, 5)
+)
+tools = rlnotes.paper_table("gdpo_tool_calling")
+tools = tools[tools["benchmark"].isin(["BFCL-v3", "BFCL-v3 average"])]
+tools = tools.pivot_table("value", "group", ["metric", "model"])
+
+
+def spread(first, second):
+    """Range over benchmarks of one column of a table less another, in points."""
+    less = (first - second).dropna()
+    return f"{less.min():+.1f} to {less.max():+.1f}"
+
+
+# %% tags=["hide-input"]
+right, over = four["accuracy"], four["over 4,000 tokens"]
+plain, cond, gdpo = "length reward", "conditioned length reward", "GDPO"
+paper = {
+    "conditioned: more often right": spread(right[cond][gdpo], right[plain][gdpo]),
+    "conditioned: longer": spread(over[cond][gdpo], over[plain][gdpo]),
+    "GRPO, conditioned: more right": spread(right[cond]["GRPO"], right[plain]["GRPO"]),
+    "both conditioned": spread(right[cond][gdpo], right[cond]["GRPO"]),
+}
+std = (tools["accuracy"][x] for x in ("GRPO", "GRPO w/o std"))
+paper["the std makes GRPO more often right"] = spread(*std)
+for claim, table in {
+    "three rewards: more often right": five["tests passed"]["3 rewards"],
+    "three rewards: shorter": -five["over the length limit"]["3 rewards"],
+    "with a format: more often right": tools["accuracy"],
+    "with a format: better format": tools["correct format"],
+}.items():
+    paper[claim] = spread(table[gdpo], table["GRPO"])
+
+# %%
+others = lab_rows[~slide].copy()
+others["paper, points"] = others["claim"].map(paper).fillna("a curve")
+print(others[[*columns, "paper, points"]].to_string(index=False))
+print()
+for verdict in ("reproduced", "reversed", "not reproduced", "undecided"):
+    found = lab_rows[lab_rows["verdict"] == verdict]["claim"]
+    text = f"{verdict} ({len(found)}): {'; '.join(found) or 'none'}"
+    print(textwrap.fill(text, 110, subsequent_indent="    "))
+counted = claims["command"].str.contains("experiments/gdpo.py", na=False).sum()
+print(f"{counted} intervals on GDPO and weights: one in twenty excludes 0 by chance")
+
+# %% [markdown]
+# **What it says.**
+#
+# * **GDPO against GRPO.** The differences point where the first batch pointed: GDPO ends more often right, GRPO more often within the limit. Every interval holds zero, so
+#   five seeds do not decide it. The slide's "better adherence to length constraints over GRPO" is not seen; the two lie at two places of one trade.
+# * **The condition moves the policy**, and in the direction of the paper's Table 4: paid for brevity only where it is right, GDPO is right more often and longer. Both
+#   intervals exclude zero. It buys accuracy with length and does not give both.
+# * **The std and Eq 6** decide nothing that five seeds could show. The deep dip of the paper's Figure 5 is not seen either; the largest one is in the column `dip`.
 #
 # ## What usually goes wrong
 #
@@ -679,9 +720,8 @@ check_exercise("gdpo-1", mo_grpo)
 check_exercise("gdpo-2", z_of_the_rare)
 
 # %% [markdown]
-# **gdpo-3.** Return four completions with two rewards of 0 or 1, a tensor (4, 2), such that
-# some two have the same total but different advantages under GDPO (before Eq 6). Ours is taken:
-# yours should pay the *second* column to two or more of the four.
+# **gdpo-3.** Return four completions with two rewards of 0 or 1, a tensor (4, 2), of which
+# some two have the same total but different advantages under GDPO (before Eq 6). Pay the *second* column to two or more of the four.
 #
 # **gdpo-4.** For the rewards (G, K) of one group, none constant, find the weights (K,) with which
 # GDPO before Eq 6 is exactly GRPO without std. What does that say about GDPO with weights of 1?

@@ -25,7 +25,7 @@
 # * see a proxy rise while what was meant falls, and name what prevents it;
 # * enter a rule of twenty lines and get its row in the same table.
 #
-# **Time:** half a minute on one core; the runs are recorded.
+# **Time:** half a minute on one core; the runs are recorded. A last cell trains a rule of yours.
 # **Papers:** GDPO 2601.05242; SA-MRPO and Focal Reward 2605.26579; SAW 2606.07705; DVAO 2605.25604; Constrained GRPO 2602.05863.
 # For reward models: Rubrics as Rewards 2507.17746; Pref-GRPO 2508.20751.
 # We read notes and abstracts of the four papers on weights beside GDPO's and of these two, not all of their formulas; where we infer, it says so.
@@ -34,20 +34,27 @@
 # %%
 import inspect
 import sys
+import tempfile
+import textwrap
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
-import rlnotes
+import rlnotes as rl
+from rlnotes.analysis import statistics
 from rlnotes.analysis.figures import use_style
+from rlnotes.analysis.intervals import mean_interval
+from rlnotes.teaching.exercises import check_exercise
 from rlnotes.training.weighting import Weighting
 
-sys.path.append(str(rlnotes.project_folder() / "experiments"))
+sys.path.append(str(rl.project_folder() / "experiments"))
 import gdpo as lab
+import open_answers
 
 use_style()
-pd.set_option("display.width", 160)
+pd.set_option("display.width", 170)
 print(f"torch {torch.__version__}")
 
 # %% [markdown]
@@ -112,7 +119,7 @@ for rule in RULES:
 #
 # **Predict** what plain GDPO does with two rewards that exclude each other, and which rule keeps both.
 
-# %%
+# %% tags=["hide-input"]
 runs = lab.recorded("conflict_*")
 KEYS = [f"rewards/{k}_reward/mean" for k in ("length", "bracket_format", "accuracy")]
 ends = runs[runs["step"] > 38].groupby(["algorithm", "seed"])[KEYS].mean()[KEYS[1]]
@@ -121,54 +128,158 @@ figure, panels = plt.subplots(1, 2, figsize=(11, 3.6))
 for place, arm in enumerate(order):
     panels[0].plot(ends[arm], [place] * len(ends[arm]), "o", color="#0072B2", alpha=0.6)
 panels[0].set_yticks(range(len(order)), order.str.removeprefix("conflict_"))
-panels[0].set(xlabel="brackets, last ten steps, a dot a run", xlim=(-0.05, 1.05))
+panels[0].set(xlabel="share with brackets, last ten steps, a dot a run")
+panels[0].set(xlim=(-0.05, 1.05), title="Conflict: where each run ends")
 for arm, color in (("conflict_gdpo", "#D55E00"), ("conflict_saturation", "#009E73")):
     for _, one in runs[runs["algorithm"] == arm].groupby("seed"):
         (line,) = panels[1].plot(one[KEYS[1]].rolling(5).mean().to_numpy(), color=color)
     line.set_label(arm.removeprefix("conflict_"))
-panels[1].set(xlabel="step (mean of 5), a line a run", ylabel="brackets")
+panels[1].set(xlabel="step (mean of 5), a line a run", ylabel="share with brackets")
+panels[1].set_title("A corner, or both")
 panels[1].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Brevity is one less this, in nearly all runs. The arms are in the order of their spread over the seeds. The numbers, best hypervolume first (the volume that a run's three five-step means dominate);
-# `least` is the reward that ends lowest, `dip` how far accuracy falls below its start, `failed` the share of runs that end below it.
+# Brevity is one less this, in nearly all runs. The arms are in the order of their spread over the seeds. The numbers, the best `volume` first (of all that a run's
+# five-step means of the rewards dominate): `least` is the reward that ends lowest, `dip` how far accuracy falls below its start, `failed` the share of runs that end below it, `t` after
+# how many steps a reward has made nine tenths of its way.
 
 # %%
-short = {
-    "answer_format": "format",
-    "bracket_format": "brackets",
-    "hypervolume": "volume",
-}
-short |= {"held-out accuracy": "held out"}
+SHORT = {"accuracy": "right", "length": "short", "bracket_format": "form"}
+SHORT |= {f"steps, {long}": f"t {name}" for long, name in SHORT.items()}
+SHORT |= {"hypervolume": "volume", "held-out accuracy": "held out"}
+
+
+def show(runs):
+    """`lab.table` with short names, best hypervolume first."""
+    found = lab.table(runs).sort_values("hypervolume", ascending=False)
+    found = found.drop(columns="longest").rename(columns=SHORT)
+    found.index = found.index.str.partition("_").get_level_values(2).rename(None)
+    print(found.dropna(axis=1, how="all").round(2).to_string())
+
+
 for setting in ("conflict", "toy"):
-    found = lab.table(lab.recorded(f"{setting}_*")).drop(columns="longest")
-    found = found.rename(columns=short).sort_values("volume", ascending=False)
-    found.columns = found.columns.str.replace("bracket_format", "brackets")
-    print(found.round(2).to_string())
+    print(setting)
+    show(lab.recorded(f"{setting}_*"))
 
 # %% [markdown]
-# Against plain GDPO (the first four rows: GDPO against GRPO), seed by seed: difference of the last ten steps, 95 % interval, and the verdict that follows from it for the claim
-# "better than GDPO", as in [`data/claims.csv`](../data/claims.csv).
+# Each rule less plain GDPO, seed by seed: the difference of the last ten steps, its 95 % interval, and the verdict on "better than GDPO" that follows from it
+# ([`data/claims.csv`](../data/claims.csv), [08](08_dapo.ipynb) has the rule). *right* is accuracy, *least* the reward that is earned least.
 
 # %%
-claims = pd.read_csv(rlnotes.project_folder() / "data" / "claims.csv")
-weights = claims[claims["section"] == "Weights"]
-columns = ["claim", "figure", "value", "low", "high", "seeds", "verdict"]
-print(weights[columns].to_string(index=False))
-print(f"{len(weights)} intervals; by chance one in twenty would exclude zero")
+claims = pd.read_csv(rl.project_folder() / "data" / "claims.csv")
+rules = claims[claims["slide"] == "Research questions"].copy()
+rules["setting"] = rules["first"].str.partition("_")[0]
+rules["rule"] = rules["claim"].str.extract(", (.*):")
+rules["what"] = rules["claim"].str.rpartition(": ")[2]
+ends = rules[["value", "low", "high"]].map("{:.2f}".format)
+rules["says"] = ends["value"] + " [" + ends["low"] + ", " + ends["high"] + "] "
+rules["says"] += rules["verdict"]
+
+
+def verdicts(*settings):
+    """The rules' rows of `data/claims.csv`, a column a setting and a measure."""
+    rows = rules[rules["setting"].isin(settings)]
+    names = ["setting", "what"]
+    table = rows.pivot(index="rule", columns=names, values="says")
+    print(table.fillna("").to_string())
+
+
+verdicts("conflict")
+verdicts("toy")
 
 # %% [markdown]
-# **What it says.** Where all rewards can be earned, no rule is shown to beat plain GDPO: every interval of the toy holds zero. Where two exclude each other, GDPO and
-# GRPO end in a corner, and chance picks it: if $r_2 = 1 - r_1$ the two z-scores cancel ([09](09_gdpo.ipynb)), so that nothing pulls a run back once it leans to one side. The two rules that
-# give the *rarer* reward more weight, saturation and variation, pull it back and keep both, with an interval above zero. The coefficient of variation
-# pays in accuracy, because a reward that is nearly earned gets next to no weight; for $(1 - s)^\gamma$ with $\gamma = 0.5$ such a price is not shown. The multiplier pays most: its target, nine tenths of both, cannot be met, so
-# its weights grow without bound and drown the first reward. A condition settles the conflict in favor of the reward that is not conditioned, and our own rule decides nothing here: it does not win.
+# Where two rewards exclude each other, GDPO and GRPO end in a corner, and chance picks it: if $r_2 = 1 - r_1$ the two z-scores cancel
+# ([09](09_gdpo.ipynb)), so nothing pulls a run back once it leans to one side. Two rules give the *rarer* reward more weight, pull it back and keep both:
+# saturation and variation, with an interval above zero. The coefficient of variation pays in accuracy, because a reward that is nearly earned gets next
+# to no weight; for $(1 - s)^\gamma$ with $\gamma = 0.5$ such a price is not shown. The multiplier pays as well: its target, nine tenths of both, cannot be met, so its
+# weights grow without bound and drown the first reward. Where all rewards can be earned no rule is shown to beat plain GDPO: every interval of the toy holds zero.
 #
-# **Recommendation.** Start with GDPO and weights of 1. If a reward is to count only for right answers, say so by a condition, not by a weight. If rewards may exclude each other and each should survive, use
-# `reward_weighting: saturation`. Use a multiplier only for a target that can be met, and watch accuracy. The evidence is one toy, five seeds an arm; the same arms on the search lab are defined in `experiments/gdpo.py`.
+# ### The same rules where being right takes length
+#
+# The setting of [09](09_gdpo.ipynb): four numbers, one point for the right answer, one for at most 64 tokens, and a policy that begins right in a third of its
+# answers and within the limit in a third. Each arm differs from the GDPO arm in one field, five seeds each, and no arm was tuned. First the weights that the
+# rules chose, and what the two rewards did. (A limit of 20 tokens, `short`, is defined and not recorded yet; this page shows it when it is.)
+#
+# **Predict** which rule takes weight from the length reward, and at what time of the training.
+
+# %% tags=["hide-input"]
+runs = lab.recorded("length_*")
+runs = runs[runs["step"] > 0]
+KEYS = {
+    "reward_weights/length_reward": "Weight of the length reward",
+    "rewards/length_reward/mean": "Share within the limit",
+    "rewards/accuracy_reward/mean": "Share right",
+}
+runs = runs.reindex(columns=["algorithm", "step", *KEYS])
+moved = runs[runs["reward_weights/length_reward"].notna()]["algorithm"].unique()
+figure, panels = plt.subplots(1, 3, figsize=(12, 3.2))
+for arm in ["length_gdpo", *moved]:
+    mean = runs[runs["algorithm"] == arm].groupby("step")[[*KEYS]].mean().fillna(1.0)
+    for axes, key in zip(panels, KEYS, strict=True):
+        style = lab.style_of(arm) | {"marker": ""}
+        axes.plot(mean[key].rolling(5).mean(), **style)
+for axes, (key, title) in zip(panels, KEYS.items(), strict=True):
+    axes.set(title=title, xlabel=f"step (mean of 5)\n{key}", ylim=(0, None))
+panels[0].legend(fontsize=8)
+plt.show()
 
 # %% [markdown]
+# One number for each method would hide the trade. Below a point is an arm, means of the last ten steps over its seeds, and the bars are 95 % intervals in both
+# directions. Up and to the right is better; an arm that lies beside another on the line from top left to bottom right has traded and not won.
+
+# %% tags=["hide-input"]
+settings = {"length": "at most 64 tokens", "short": "at most 20 tokens"}
+settings = {x: name for x, name in settings.items() if len(lab.recorded(f"{x}_*"))}
+figure, panels = plt.subplots(1, len(settings), figsize=(6 * len(settings), 4))
+panels = [panels] if len(settings) == 1 else panels
+for axes, (setting, name) in zip(panels, settings.items(), strict=True):
+    runs = lab.recorded(f"{setting}_*")
+    lab.draw_trade(axes, runs, "accuracy", "length")
+    axes.set(xlabel="share right (accuracy_reward)", title=f"The trade: {name}")
+    axes.set_ylabel("share within the limit (length_reward)")
+plt.show()
+
+# %%
+for setting in settings:
+    print(setting)
+    show(lab.recorded(f"{setting}_*"))
+
+# %% [markdown]
+# The same as differences from the GDPO arm, paired by seed, and the verdicts on "better than GDPO" for both rewards.
+
+# %%
+NAMES = ["hypervolume", "dip", "steps, accuracy", "steps, length"]
+for setting in settings:
+    found = lab.differences(lab.recorded(f"{setting}_*"), f"{setting}_gdpo", NAMES)
+    found.index = found.index.str.removeprefix(f"{setting}_")
+    print(found.rename(columns=SHORT).map(str).to_string())
+    verdicts(setting)
+
+# %% [markdown]
+# What all of it says about each rule, put together by the verdicts alone. A rule is worth leaving plain GDPO for in a setting if one of its intervals there lies above
+# zero and none below.
+
+# %%
+for setting, rows in rules.groupby("setting", sort=False):
+    seen = rows.groupby("rule")["verdict"].agg(set)
+    better = seen[seen.map(lambda x: "reproduced" in x and "reversed" not in x)]
+    trade = seen[seen.map(lambda x: {"reproduced", "reversed"} <= x)]
+    worse = seen[seen.map(lambda x: "reversed" in x and "reproduced" not in x)]
+    for word, found in (("better", better), ("trades", trade), ("worse", worse)):
+        print(f"{setting:9} {word:7} {', '.join(found.index) or 'none'}")
+print(f"{len(rules)} intervals; by chance one in twenty would exclude zero")
+
+# %% [markdown]
+# **What it says.** On the search lab no rule is better than plain GDPO. The multiplier does what it is told, nine tenths within the limit, and pays with accuracy: every one
+# of its runs ends less accurate than it began (`failed`). Its hypervolume is the highest all the same, because a run is credited for the pairs that it
+# passed on its way; look at where it ends. σ in the group ends less often right, and our own rule less often within the limit: like the condition of [09](09_gdpo.ipynb) it moves along
+# the trade. Saturation and variation are not shown to differ from GDPO here, though they take weight from the length reward all the time.
+#
+# **Recommendation.** Start with GDPO and weights of 1: where all rewards can be earned, and in the search lab, no rule is shown to beat it. If a reward is to count only for right answers, say
+# so by a condition, not by a weight. If rewards may exclude each other and each should survive, use
+# `reward_weighting: saturation`. Use a multiplier only for a target that you want at any price, and watch accuracy. The evidence is two small tasks, five seeds an arm.
+#
 # ## Reward models
 #
 # A summary or a plan has no answer to look up. What pays for it is a *proxy*: a model of what
@@ -185,15 +296,6 @@ print(f"{len(weights)} intervals; by chance one in twenty would exclude zero")
 # most. *Sound*: every equation is true. *Honest*: it does not answer what it has just seen to miss.
 
 # %% tags=["nbval-check-output"]
-import textwrap
-
-import matplotlib.pyplot as plt
-import open_answers
-
-import rlnotes as rl
-from rlnotes.analysis import statistics
-from rlnotes.analysis.intervals import mean_interval
-
 hit, miss = "5 + 6 = 11 + 9 = 20 ? 20", "5 * 6 = 30 - 9 = 21 ? 20"
 responses = {
     "finds it": f"{miss} wait {hit} answer + +",
@@ -278,7 +380,7 @@ def smoothed(arm, key, width=3):
     return table.rolling(width, min_periods=1).mean()
 
 
-# %%
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.8))
 panels = {
     "reward": "proxy: score above the start",
@@ -294,35 +396,30 @@ for axis, (key, label) in zip(axes, panels.items(), strict=True):
     low, high = [one.low for one in found], [one.high for one in found]
     axis.fill_between(table.index, low, high, color="black", alpha=0.15)
     axis.set(xlabel="step (mean of 3)", ylabel=label)
-figure.suptitle("Over-optimization: the proxy rises, gold rises and falls")
+_ = figure.suptitle("Over-optimization: the proxy rises, gold rises and falls")
 
 # %% [markdown]
-# At first both rise: a policy that gives up less often is longer *and* better. Then length goes on
-# alone. In numbers, the best three steps of gold in a run against its last eight:
+# At first both rise: a policy that gives up less often is longer *and* better. Then length goes on alone. In numbers, from steps 9–16 to the last eight, for
+# every arm with five seeds. (The windows are the second and the last quarter, for every arm; the best step of a run, chosen by looking at gold, would flatter it.) An arm is over-optimized
+# where gold falls and what is paid rises, both with an interval beside zero. A win rate cannot show it: its mean in a group is one half, always.
+
 
 # %%
-gold, proxy = (
-    smoothed("bt_biased", "rewards/gold/mean"),
-    smoothed("bt_biased", "reward"),
-)
-best = gold.idxmax()
-peaks = pd.DataFrame(
-    {
-        "best step": best,
-        "gold there": [gold.loc[best[seed], seed] for seed in gold],
-        "gold at the end": gold.tail(8).mean(),
-        "proxy there": [proxy.loc[best[seed], seed] for seed in proxy],
-        "proxy at the end": proxy.tail(8).mean(),
-    }
-)
-print(peaks.round(2).to_string(), "\n")
-for name in ("gold", "proxy"):
-    change = peaks[f"{name} at the end"] - peaks[f"{name} there"]
-    print(f"{name:5} from the best step to the end: {mean_interval(change)}")
+def later(arm, key):
+    """Change from steps 9–16 to 25–32 of each run of an arm, with its interval."""
+    table = runs[arm].pivot(index="step", columns="seed", values=key)
+    return mean_interval(table.loc[25:32].mean() - table.loc[9:16].mean())
+
+
+rows = {}
+for arm in (arm for arm, one in runs.items() if one["seed"].nunique() >= 5):
+    gold, paid = later(arm, "rewards/gold/mean"), later(arm, "reward")
+    over = gold.high < 0 < paid.low
+    rows[arm] = {"gold": gold, "what is paid": paid, "over-optimized": over}
+print(pd.DataFrame(rows).T.to_string())
 
 # %% [markdown]
-# (The best step is chosen by looking at gold, which flatters it; the proxy is not chosen.) Early
-# stopping would help, but the only curve in sight, the proxy, says to go on.
+# Early stopping would help the arm that is over-optimized, but the only curve in sight, the proxy, says to go on.
 #
 # What do the responses do? One question at the start, in the middle and at the end of seed 0:
 
@@ -347,7 +444,7 @@ for step in sorted({sample["step"] for sample in samples})[::2]:
 # check of the answer with the win rate counted only where it is right. Beside them the ceiling:
 # gold itself.
 
-# %%
+# %% tags=["hide-input"]
 names = {
     "true": "gold itself",
     "right_and_win_rate": "right, and win rate where right",
@@ -392,7 +489,7 @@ bars(names, "Preferences of a biased rater: what keeps gold")
 # Gold against the distance from the base policy shows why β works: a policy that stays near cannot
 # go where the model was never trained.
 
-# %%
+# %% tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(6, 3.2))
 for arm in ("bt_biased", "bt_biased_weak_kl", "bt_biased_kl", "true"):
     if arm in names:
@@ -403,12 +500,13 @@ for arm in ("bt_biased", "bt_biased_weak_kl", "bt_biased_kl", "true"):
 axis.set(xlabel="√KL from the base policy, nats a token", ylabel="gold")
 axis.set_title("Gold against distance, step by step (mean of seeds)")
 legend = axis.legend(fontsize=8)
+
 # %% [markdown]
 # ### Length bias and label noise
 #
 # Two levels each, and two guards where they could matter.
 
-# %%
+# %% tags=["hide-input"]
 grid = {
     ("fair", "score"): "bt_fair",
     ("mistakes", "score"): "bt_noisy",
@@ -432,7 +530,7 @@ print(pd.Series(cells).unstack().fillna("–").to_string())
 # A random reward improved some models on mathematics (Shao et al., 2025), so a claim about a reward
 # needs a coin, a constant and a wrong reward beside it, and form apart from correctness.
 
-# %%
+# %% tags=["hide-input"]
 controls = {
     "constant": "constant",
     "random": "a coin",
@@ -447,17 +545,17 @@ columns = {
     "form": "rewards/form/mean",
     "tokens": "completions/mean_length",
 }
-rows = {
-    name: {what: told(at_end(arm, key)) for what, key in columns.items()}
-    for arm, name in controls.items()
-    if arm in runs
-}
-print(pd.DataFrame(rows).T.to_string() if rows else "not recorded yet")
+rows = {}
+for arm in [x for x in controls if x in runs]:
+    ends = {what: at_end(arm, key) for what, key in columns.items()}
+    shown = {what: str(end) for what, end in ends.items()}
+    rows[controls[arm]] = shown | {"seeds": ends["gold"].n}
+print(pd.DataFrame(rows).T.to_string())
 
 # %% [markdown]
 # *Right* and *form* are printed apart because a reward can move one without the other. Here paying
 # form alone makes answers right as well: one of its criteria, *honest*, forbids giving up, which is
-# what the base policy lacks. A coin and the wrong reward do nothing of the kind.
+# what the base policy lacks. A coin and the wrong reward do nothing of the kind, in as many runs as the column says.
 #
 # ## The two joined
 #
@@ -485,7 +583,7 @@ for i, name in enumerate(scored):
 # The response that gives up and the one that never answers are paid for being brief, fresh or
 # honest. Conditioning takes that away.
 
-# %%
+# %% tags=["hide-input"]
 joined = {
     "true": "gold itself",
     "rubric_sum": "rubric, summed (GRPO)",
@@ -500,21 +598,11 @@ joined = {arm: name for arm, name in joined.items() if arm in runs}
 bars(joined, "A rubric as a vector of rewards")
 
 # %%
-sys.path.append(str(rl.project_folder() / "scripts"))
-from claims import reward_model_claims
-
-from rlnotes.analysis.claims import judge
-
-seeds = {arm: set(table["seed"]) for arm, table in runs.items()}
-rows = []
-for claim in reward_model_claims():
-    common = seeds.get(claim.first, set()) & seeds.get(claim.second, set())
-    if len(common) > 1:
-        both = pd.concat([runs[claim.first], runs[claim.second]])
-        rows.append(judge(claim, both[both["seed"].isin(common)]))
-columns = ["claim", "first", "second", "value", "low", "high", "seeds", "verdict"]
-print(pd.DataFrame(rows, columns=columns).to_string(index=False))
-print(f"{len(rows)} intervals were looked at")
+open_ended = claims[claims["command"].str.contains("reward_models.py", na=False)].copy()
+open_ended["of"] = open_ended["metric"].str.split("/").str[1]
+columns = ["claim", "of", "value", "low", "high", "seeds", "verdict"]
+print(open_ended[columns].to_string(index=False))
+print(f"{len(open_ended)} intervals; by chance one in twenty would exclude zero")
 
 # %% [markdown]
 # The conditioned rubric ends where paying gold itself ends. Summed or kept apart, the rubric looks
@@ -530,6 +618,86 @@ print(f"{len(rows)} intervals were looked at")
 # ```
 
 # %% [markdown]
+# ## Exercises
+#
+# **open-1 (predict first).** Four completions; one earns $r_1$, the three others earn $r_2 = 1 - r_1$. Write down the advantage of the first under GDPO before
+# Eq 6, with $w_2 = 1$ and with $w_2 = 0.5$. The cell shows what comes out once you have.
+#
+# **open-2.** Write SAW's weights for rewards (N, K), none of them constant: see the table under "Weights".
+
+# %%
+PREDICTION = None  # two numbers in a list
+
+
+def my_variation_weights(rewards):
+    raise NotImplementedError
+
+
+check_exercise("open-1", PREDICTION)
+check_exercise("open-2", my_variation_weights)
+if PREDICTION is not None:
+    excluding = torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 1]])
+    for w in (1.0, 0.5):
+        options = {"reward_weights": [1.0, w], "batch_stats": "none"}
+        print(w, rl.decoupled_advantages(excluding, 4, **options)[0].item())
+
+# %% [markdown]
+# **open-3 (predict first).** A reward model gives four completions the scores 0.1, 0.2, 0.3 and 9. What of their differences does a z-score keep, what a win
+# rate? Then write the win rate of a group's scores (G,); a tie is half a win.
+#
+# **open-4.** Hack the rubric: two rows of the five criteria (right, fresh, brief, sound, honest) of which the rubric with the weights 1, 0.7, 0.3, 0.3, 0.9 pays the first
+# more, and gold the second.
+
+
+# %%
+def win_rate(scores):
+    raise NotImplementedError
+
+
+def two_responses():
+    raise NotImplementedError
+
+
+check_exercise("open-3", win_rate)
+check_exercise("open-4", two_responses)
+
+# %% [markdown]
+# <details><summary>Solutions</summary>
+#
+# ```python
+# # open-1
+# PREDICTION = [0.0, 0.75]
+# ```
+#
+# With equal weights nothing pushes: a run that leans to one side is not pulled back. Any inequality of the weights breaks the tie.
+#
+# ```python
+# # open-2
+# def my_variation_weights(rewards):
+#     variation = rewards.std(0) / (rewards.mean(0) - rewards.amin(0))
+#     return len(variation) * variation / variation.sum()
+# ```
+#
+# ```python
+# # open-3
+# def win_rate(scores):
+#     more, equal = scores[:, None] > scores, scores[:, None] == scores
+#     wins = more.double().sum(1) + 0.5 * (equal.double().sum(1) - 1)
+#     return wins / (len(scores) - 1)
+# ```
+#
+# The z-scores of the three small ones nearly agree; their win rates are a third apart. A score of 900 in the place of 9 changes no win rate.
+#
+# ```python
+# # open-4
+# def two_responses():
+#     return torch.tensor([[0, 1, 1, 1, 1], [1, 0, 0, 0, 0]])
+# ```
+#
+# Wrong and tidy against right and untidy. A condition on the essential criterion closes this hole.
+#
+# </details>
+#
 # ## Enter your own
 #
 # A rule is a function of a batch's rewards (N, K), groups one after another, that returns K weights or N × K. This one switches the
@@ -551,3 +719,24 @@ print(where_right.rule(batch, 4)[[0, 4]])
 #
 # The run keeps the text of your rule beside its metrics; an edited rule is another row. A rule that fails, or returns another shape, is refused before
 # anything is written. In a training of your own it is one field, in both engines: `rlnotes train --config configs/search/gdpo.yaml reward_weighting=my_rule.py:rule`.
+
+# %% [markdown]
+# **An open experiment.** The rule below doubles a reward that fewer than half of the batch earn. Put your own in its place. **Predict** where the share with brackets
+# ends in `conflict`: near 0, near 1, or between? Then run the cell: two seeds, some seconds each, beside the recorded arms. For a claim use five seeds.
+
+
+# %%
+def my_rule(rewards, num_generations):
+    """Weights (K,) for rewards (N, K), or (N, K) of them."""
+    return 1.0 + (rewards.mean(0) < 0.5).float()
+
+
+SEEDS = (0, 1)
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder) / "my_rule.py"
+    file.write_text("import torch\n\n\n" + inspect.getsource(my_rule))
+    yours = lab.try_rule(f"{file}:my_rule", SEEDS)
+both = pd.concat([lab.recorded("conflict_*").query("seed in @SEEDS"), yours])
+show(both)
+paired = lab.differences(both, "conflict_gdpo", ["accuracy", "bracket_format"])
+print(paired.loc[["conflict_yours"]].to_string())

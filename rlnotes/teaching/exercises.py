@@ -29,6 +29,7 @@ EXERCISES: dict[str, Callable[[], Hints]] = {
         "gdpo",
         "reward",
         "compare",
+        "open",
     )
     for name, hints in vars(import_module(f"rlnotes.teaching.{notebook}_hints")).items()
     if name.startswith(f"{notebook}_")

@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+import matplotlib.figure
 import pandas as pd
 import pytest
 
@@ -85,11 +86,13 @@ def test_a_rule_of_ones_own_gets_its_row(lab, monkeypatch, tmp_path, capsys):
     assert lab.main() == 0
     [folder] = (tmp_path / "own").iterdir()
     assert folder.name in capsys.readouterr().out
+    assert folder.name.startswith("length_")
     run = rl.load_run(folder / "seed3")
     assert (run.metrics["reward_weights/length_reward"].dropna() == 0.5).all()
     before = folder.name
     rule.write_text(RULE.replace("0.5", "0.25"))  # another text, another row
-    options = type("Options", (), {"command": "own", "rule": words[3], "seeds": [3]})
+    asked = {"command": "own", "rule": words[3], "seeds": [3], "setting": "length"}
+    options = type("Options", (), asked)
     assert lab.plan(options)[0].folder.parent.name != before
 
 
@@ -122,3 +125,27 @@ def test_an_integer_is_what_stands_in_the_last_answer(lab):
         0.0,
     ]
     sys.modules.pop("gdpo_rewards")
+
+
+def test_an_arm_less_another_is_paired_by_seed(lab):
+    """Two arms, three seeds: the second is 0.1 more often right on the same seeds."""
+    runs = []
+    for arm, more in (("toy_gdpo", 0.0), ("toy_sigma", 0.1)):
+        for seed, level in enumerate((0.2, 0.5, 0.3)):
+            run = pd.DataFrame({"step": range(21), "algorithm": arm, "seed": seed})
+            run["rewards/accuracy_reward/mean"] = level + more
+            run["completions/max_length"] = 64.0
+            run["eval/sampled_accuracy"] = 0.5
+            runs.append(run)
+    runs = pd.concat(runs)
+    found = lab.differences(runs, "toy_gdpo", ["accuracy", "longest"])
+    assert found.index.tolist() == ["toy_sigma"]
+    one = found.loc["toy_sigma", "accuracy"]
+    assert (one.estimate, one.low, one.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert one.n == 3 and found.loc["toy_sigma", "longest"].estimate == 0
+    axes = matplotlib.figure.Figure().subplots()
+    lab.draw_trade(axes, runs, "accuracy", "held-out accuracy")
+    assert [bars.get_label() for bars in axes.containers] == ["gdpo", "sigma"]
+    points = [tuple(bars[0].get_xydata()[0]) for bars in axes.containers]
+    assert points[0] == pytest.approx((1 / 3, 0.5))
+    assert points[1] == pytest.approx((1 / 3 + 0.1, 0.5))

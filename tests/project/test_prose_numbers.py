@@ -17,9 +17,7 @@ from rlnotes.training.config import DEFAULTS
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PAGES = sorted(x.stem for x in FOLDER.glob("*.ipynb"))
 # how many each page may still have: these lists shrink, a page not named has none
-STILL = {
-    "09_gdpo": 7,
-}
+STILL: dict[str, int] = {}
 TITLED = {"02_ppo": 1}
 
 NUMBER = re.compile(r"(?<![\w.,/@-])[−-]?\d[\d,]*(?:\.\d+)?|(?<![\w.])\.\d+")

@@ -126,6 +126,11 @@ def unequal_rewards(rewards, num_generations):
     return rlnotes.informative_groups(rewards, num_generations, rule="std")
 
 
+def cv_of_the_raw(rewards):
+    variation = rewards.std(0) / rewards.mean(0)
+    return len(variation) * variation / variation.sum()
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "hint"),
     [
@@ -181,6 +186,14 @@ def unequal_rewards(rewards, num_generations):
         ("gdpo-3", torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]]), "unequally often"),
         ("gdpo-4", lambda rewards: 1 / rewards.std(0), "undo the division"),
         ("gdpo-5", only_the_first, "both must hold"),
+        ("open-1", [1.5, 1.5], "other sign"),
+        ("open-1", [0.0, 1.5], "half of −1.5"),
+        ("open-2", lambda r: r.std(0) / r.mean(0), "K times"),
+        ("open-2", cv_of_the_raw, "minimum"),
+        ("open-3", lambda s: (s[:, None] > s).double().mean(1), "*other*"),
+        ("open-3", lambda s: (s[:, None] > s).double().sum(1) / 3, "half a win"),
+        ("open-4", [[1, 0, 0, 0, 0], [1, 1, 1, 1, 1]], "more"),
+        ("open-4", [[1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], "style without right"),
     ],
 )
 def test_typical_mistakes_get_the_hint_that_fits(name, wrong, hint):
