@@ -307,10 +307,9 @@ for first, second in (("dapo", WITHOUT), ("dapo", "naive"), ("resample", "naive"
     print(f"equal samples  {found}")
 
 # %% [markdown]
-# At equal updates dynamic sampling gains as a rung of the ladder; at equal samples the gain is
-# gone, and the interval is narrow enough to say that no difference of 0.05 is left. "Half the
-# steps" is true on one axis alone. The whole of DAPO is not shown to differ from naive GRPO on
-# either: what dynamic sampling adds, the token mean had taken away.
+# At equal updates dynamic sampling gains, as a rung and, with ten seeds, alone. At equal samples
+# nothing of the gain is left as a rung, and alone it is behind. "Half the steps" is true on one axis alone. The whole of DAPO is not
+# shown to differ from naive GRPO on either: what dynamic sampling adds, the token mean had taken away.
 
 # %% [markdown]
 # ### What to watch: Figure 7
