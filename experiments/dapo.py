@@ -79,6 +79,9 @@ SWITCHES: dict[str, dict[str, Any]] = {
     },
     "cispo": {"loss_type": "cispo", "epsilon_high": 5.0},
     "maxrl": {"scale_rewards": "mean"},
+    # after CISPO's five seeds had fallen: a lower rate, and GRPO without a lower clip
+    "cispo_slow": {"loss_type": "cispo", "epsilon_high": 5.0, "learning_rate": 7.5e-5},
+    "no_lower_clip": {"epsilon": 1.0, "epsilon_high": 0.2},
     "clip": OFTEN,
     "clip_higher": OFTEN | HIGHER,
     "clip_unbounded": OFTEN | {"epsilon_high": 100.0},
