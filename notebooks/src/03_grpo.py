@@ -27,7 +27,7 @@
 # * read the per-token objective term by term,
 # * explain a loss of 0 with a gradient that is not 0, and say when the clip binds.
 #
-# **Reading:** about 28 minutes. **Running:** about 15 seconds. **Papers:** [DeepSeekMath](https://arxiv.org/abs/2402.03300) (GRPO),
+# **Reading:** about 29 minutes. **Running:** about 15 seconds. **Papers:** [DeepSeekMath](https://arxiv.org/abs/2402.03300) (GRPO),
 # [DeepSeek-R1](https://arxiv.org/abs/2501.12948). **Builds on:** [00 First step](00_first_step.ipynb) and [02 PPO](02_ppo.ipynb)
 # (ratio and clip). **Next:** [04 KL and biases](04_kl_and_biases.ipynb).
 
@@ -100,7 +100,7 @@ print("end", group.eos_token_id, "padding", group.pad_token_id)
 # The objective must see the tokens that the policy *chose*, and only those. The end token is one of them: stopping is an action, and
 # it decides the length. So the mask is 1 up to and including the first end token, and a row without an end token counts whole:
 #
-# $$m_{i,t} = \mathbb 1\big[\text{no end token among } o_{i,1}, \dots, o_{i,t-1}\big]$$
+# $$m_{i,t} = \mathbf 1\{\text{no end token among } o_{i,1}, \dots, o_{i,t-1}\}$$
 #
 # A shorter way to write a mask looks right and is wrong: `ids != pad`. With one id for both it drops every end token. The policy is
 # then never paid for stopping and never punished for it, and its length drifts.
@@ -120,11 +120,12 @@ print(
 # %% [markdown]
 # ## ADVANTAGES: the group is the baseline
 #
+# The policy answers one question $G$ times, and $r_i$ is the reward of answer $i$. The advantage says how far it is above the mean of its group, in standard deviations:
+#
 # $$\hat{A}_{i,t} = \frac{r_i - \text{mean}(r_1,\dots,r_G)}{\text{std}(r_1,\dots,r_G)}
 # \qquad\text{(DeepSeekMath, §4.1.2, outcome supervision)}$$
 #
-# The policy answers one question $G$ times, and $r_i$ is the reward of answer $i$. Every token of an answer gets the same
-# advantage. The cell compares three lines of code with the library's function. From there on the library's name stands for something we have read.
+# Every token of an answer gets the same advantage. The cell compares three lines of code with the library's function, which we use after that.
 #
 # <details><summary>On the slide</summary>
 #
@@ -156,8 +157,8 @@ print("held: ours = the library's, 24 rewards, both standard deviations")
 #
 # The papers do not say whether the standard deviation divides by $G$ (`correction=0`)
 # or by $G-1$ (`correction=1`, the unbiased one). Frameworks take the unbiased one
-# almost everywhere. The difference is the factor $\sqrt{G/(G-1)}$ on every advantage:
-# nothing for $G=64$, a lot for two completions, where one reading says 0.707 and the
+# almost everywhere. The difference is the factor $\sqrt{G/(G-1)}$ on every advantage.
+# It is negligible for $G=64$. For two completions it is large: one reading gives 0.707 and the
 # other 1.
 
 # %% tags=["nbval-check-output"]
@@ -170,8 +171,8 @@ for size in (2, 4, 16, 64):
     print(f"G = {size:2}: correction=1 {unbiased:.3f}, correction=0 {biased:.3f}")
 
 # %% [markdown]
-# Our four completions of "What is 7 * 8?" have rewards 1, 0, 1, 0. Next to the two
-# readings stands what comes later in this notebook: no division at all (Dr. GRPO), and
+# Our four completions of "What is 7 * 8?" have rewards 1, 0, 1, 0. The table has both
+# readings, and two rules that come later: no division at all (Dr. GRPO), and
 # the leave-one-out baseline (RLOO). On one balanced group the four differ only in
 # scale, which is why a single group says little about them.
 
@@ -238,8 +239,8 @@ for k in range(1, G):
 # \qquad w(p) = \frac{\mathbb{E}_k\big[\tfrac{k}{G}\,\hat{A}_+(k)\big]}{p\,(1-p)}$$
 #
 # because $\mathbb{E}[\nabla\log\pi\mid\text{right}]=\nabla p/p$ and, for wrong answers,
-# $-\nabla p/(1-p)$. So $w$ is the weight of the question: 1 would be plain gradient
-# ascent on accuracy.
+# $-\nabla p/(1-p)$. So $w$ says how much the question counts. With $w = 1$ the update would be
+# plain gradient ascent on the accuracy.
 
 
 # %%
@@ -279,17 +280,18 @@ print("held: w(p)·∇p is the gradient by enumeration, with std and without")
 # [Dr. GRPO](https://arxiv.org/abs/2503.20783) (§3.1) calls it the *question-level difficulty bias*. The larger the group, the stronger it is. Without the
 # division every question counts the same. With a running kernel you can move the group size and $p$ below the figure.
 
+
 # %% tags=["hide-input"]
-chances = [0.005, *(i / 50 for i in range(1, 50)), 0.995]
-
-
 def draw_weights(G=16, p=0.25):
+    chances = torch.linspace(0.005, 0.995, 51).tolist()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
-    ks = range(1, G)
-    left.bar(ks, [((G - k) / k * (G - 1) / G) ** 0.5 for k in ks], color="#0072B2")
-    left.bar(ks, [-((k / (G - k) * (G - 1) / G) ** 0.5) for k in ks], color="#D55E00")
-    left.set(xlabel=f"right answers of {G}", ylabel="advantage: right, wrong")
-    for name, scale, style in (("std", "group", "-"), ("no std", "none", "--")):
+    for sign, name, color in ((1, "right", "#0072B2"), (-1, "wrong", "#D55E00")):
+        odds = [((G - k) / k) ** sign * (G - 1) / G for k in range(1, G)]
+        bars = [sign * x**0.5 for x in odds]
+        left.bar(range(1, G), bars, color=color, label=f"a {name} answer")
+    left.set(xlabel=f"right answers of {G}", ylabel="advantage")
+    left.legend(fontsize=8, loc="upper right")
+    for name, scale, style in (("with std", "group", "-"), ("no std", "none", "--")):
         weights = [question_weight(x, G, scale_rewards=scale) for x in chances]
         right.plot(chances, weights, style, label=f"{name}, G = {G}")
     right.plot(p, question_weight(p, G), "o", color="black")
@@ -304,21 +306,21 @@ draw_weights()
 _ = interact(draw_weights, G=(2, 64), p=(0.02, 0.98, 0.02))
 
 # %% [markdown]
-# Is that a bias or a service? Both readings exist. Whoever maximizes the expected accuracy wants $w=1$. Whoever wants to solve what is rarely solved
-# may like the left end. The weight has a limit, though: a question that is never solved in a group has no gradient, and no rescaling repairs that.
+# Whether that is a fault depends on the aim. To maximize the expected accuracy, $w=1$ is right. To learn what is rarely solved, the high weight near
+# $p=0$ helps. But a question that is never solved in a group has no gradient at all, and no rescaling repairs that.
 # [08 DAPO](08_dapo.ipynb) samples again instead.
 
 # %% [markdown]
 # ## Leave one out
 #
-# The group mean contains the reward that it is compared with. RLOO
-# ([Ahmadian et al., 2024](https://arxiv.org/abs/2402.14740)) leaves it out: $\hat{A}_i = r_i - \frac{1}{G-1}\sum_{j\ne i} r_j$. Both advantages
-# differ by a constant factor only:
+# The group mean contains the reward that is compared with it. RLOO
+# ([Ahmadian et al., 2024](https://arxiv.org/abs/2402.14740)) compares each reward with the mean of the *others*. The two advantages differ by a constant
+# factor only:
 #
 # $$r_i - \frac{1}{G-1}\sum_{j\ne i} r_j = \frac{G}{G-1}\,\big(r_i - \text{mean}(r)\big)$$
 #
-# That factor is all there is to the bias of the group mean: its $w(p)$ is $(G-1)/G$ for
-# every $p$, and that of leave-one-out is 1, the true gradient of accuracy.
+# So the group mean shortens the gradient of the accuracy and does not turn it: without the division by std its $w(p)$ is $(G-1)/G$ for
+# every $p$, and that of leave-one-out is 1.
 
 # %% tags=["nbval-check-output"]
 loo = rl.leave_one_out_advantages(random_rewards, 8)
@@ -332,6 +334,9 @@ for baseline in ("mean", "leave_one_out"):
 # %% [markdown]
 # ## OBJECTIVE: per token, with the KL inside the mean
 #
+# Each token has PPO's clipped term, minus $\beta$ times its distance to a frozen reference. GRPO averages over the tokens of an answer first, and
+# then over the answers:
+#
 # $$\mathcal{J}(\theta) = \frac1G\sum_{i=1}^G \frac{1}{|o_i|}\sum_{t=1}^{|o_i|}\Big(
 # \min\big(\rho_{i,t}\hat{A}_{i,t},\ \text{clip}(\rho_{i,t},1-\varepsilon,1+\varepsilon)
 # \hat{A}_{i,t}\big) - \beta\,D_{\text{KL}}^{i,t}\Big)\qquad\text{(DeepSeekMath Eq 3)}$$
@@ -339,9 +344,13 @@ for baseline in ("mean", "leave_one_out"):
 # $$D_{\text{KL}}^{i,t} = \frac{\pi_{\text{ref}}}{\pi_\theta} -
 # \log\frac{\pi_{\text{ref}}}{\pi_\theta} - 1 \qquad\text{(Eq 4, the estimator k3)}$$
 #
+# <details><summary>On the slide</summary>
+#
 # **[Erratum 5](../docs/errata.md#erratum-5).** The slide shows this form under the name GRPO, without Eq 4 and without
 # a value of $\beta$ (0.04 in DeepSeekMath, 0.001 in R1, 0 in DAPO). R1's own paper prints a
-# *sequence-level* objective; we come to it below. Here we write Eq 3 out.
+# *sequence-level* objective; we come to it below.
+#
+# </details>
 
 
 # %%
@@ -378,8 +387,8 @@ print("held: ours = the library's, the value and the gradient of every token")
 # %% [markdown]
 # **Limit cases.** At ratio 1 the clip does nothing and the surrogate is the advantage
 # itself, so the loss is minus the mean advantage, 0. With all advantages 0 only
-# $\beta\cdot$KL is left. With a boundless $\varepsilon$ the minimum disappears. And what
-# stands outside the mask, however wild, is never read.
+# $\beta\cdot$KL is left. With a boundless $\varepsilon$ the minimum has no effect. And no number
+# outside the mask is ever read.
 
 
 # %%
@@ -402,11 +411,11 @@ print("held: ratio 1, no advantage, no clip, and nothing outside the mask is rea
 # %% [markdown]
 # ### A plot of the objective itself
 #
-# For one token, against $\log\rho$, with $\pi_{\text{ref}}=\pi_{\text{old}}$: solid
-# without a KL term, dashed with one (ten times DeepSeekMath's $\beta$, to be visible).
-# The slopes are autograd's. Inside the range the surrogate decides. Where the clip has
-# stopped it, the KL term is the only force left, and it pulls back, much harder on the
-# left, where the token has become rarer: remember that asymmetry.
+# The figure shows the objective of one token and its slope (autograd's) against $\log\rho$, for $\pi_{\text{ref}}=\pi_{\text{old}}$. Lines are solid
+# without a KL term and dashed with one, at ten times DeepSeekMath's $\beta$ so that one sees it.
+# Inside the gray range the clipped term decides. Where the clip has
+# stopped it, the KL term alone is left, and it pulls back to the reference. It pulls much harder on the
+# left, where the token has become rarer; [04](04_kl_and_biases.ipynb) says why.
 
 # %% tags=["hide-input"]
 log_ratio = torch.linspace(-1.5, 1.5, 601)[:, None]
@@ -421,20 +430,20 @@ for sign, color in ((1.0, "#0072B2"), (-1.0, "#D55E00")):
         label = f"A = {sign:+.0f}, β = {beta:g}"
         both[0].plot(log_ratio, -loss.detach(), style, color=color, label=label)
         both[1].plot(log_ratio, slope, style, color=color)
-for axes, name in zip(both, ("objective J", "slope dJ / d log π"), strict=True):
+for axes, name in zip(both, ("objective J", "slope of J by log π"), strict=True):
     axes.axvspan(torch.log(one[0] * 0.8).item(), 0.1823, color="black", alpha=0.06)
-    axes.set(xlabel="log π − log π_old", ylabel=name)
-_ = both[0].legend(fontsize=8)
+    axes.set(xlabel="log ρ = log π − log $π_{old}$", ylabel=name)
+_ = both[1].legend(*both[0].get_legend_handles_labels(), fontsize=8, loc="lower left")
 
 # %% [markdown]
 # ### What R1 prints instead
 #
-# The DeepSeek-R1 paper's objective has no $\frac{1}{|o_i|}\sum_t$: its ratio is
-# $\pi_\theta(o_i|q)/\pi_{\text{old}}(o_i|q)$, the product over the whole completion. On
+# The DeepSeek-R1 paper's objective has no $\frac{1}{|o_i|}\sum_t$. Its ratio is
+# $\pi_\theta(o_i|q)/\pi_{\text{old}}(o_i|q)$, the product over the whole answer. On
 # our worked group that behaves differently. The three tokens of $o_1$ have moved by
-# at most 42 %, the product by 95 %: small steps multiply, and the clip then stops all
-# tokens of a completion or none. (GSPO, `level="sequence"` in our library, takes the
-# geometric mean.)
+# at most 42 %, and their product by 95 %, because small steps multiply. The clip then stops all
+# tokens of an answer or none. GSPO (`level="sequence"` in our library) takes the
+# geometric mean instead.
 
 # %% tags=["nbval-check-output"]
 log_ratios = (group.per_token_logps - old) * mask
@@ -451,14 +460,14 @@ for i in range(4):
 # %% [markdown]
 # ## Why the loss prints 0 while the policy learns
 #
-# It is the question asked most often about GRPO trainers (TRL
+# This is the question asked most often about GRPO trainers (TRL
 # [#3452](https://github.com/huggingface/trl/issues/3452) and
 # [#3857](https://github.com/huggingface/trl/issues/3857), verl
 # [#791](https://github.com/volcengine/verl/issues/791), open-r1
 # [#239](https://github.com/huggingface/open-r1/issues/239), R1-V
 # [#187](https://github.com/StarsfieldAI/R1-V/issues/187)). With one update per batch of rollouts the policy that
 # is updated is the one that sampled: every ratio is 1, each completion's mean is its
-# advantage, and the advantages of a group sum to 0. The value is 0. The derivative is
+# advantage, and the advantages of a group sum to 0. So the value of the loss is 0, and its derivative is
 # not.
 
 # %% tags=["nbval-check-output"]
@@ -473,10 +482,10 @@ for loss_type in ("grpo", "dapo", "dr_grpo"):
     )
 
 # %% [markdown]
-# Only the mean of means gives 0. Token weights that do not sum to the same for each
-# completion give $-\sum_i \hat{A}_i\cdot$(weight of completion $i$), here positive
-# because our wrong answers are the longer ones: that number says something about
-# lengths, nothing about learning. The gradient at ratio 1 is REINFORCE's, token by
+# Only the mean of means gives 0. `dapo` and `dr_grpo` weigh a long answer more than a short one, so they print
+# $-\sum_i \hat{A}_i\cdot$(weight of answer $i$). Here that is positive
+# because our wrong answers are the longer ones. The number speaks about
+# lengths and says nothing about learning. The gradient at ratio 1 is REINFORCE's, token by
 # token, $-w_{i,t}\,\hat{A}_i$:
 
 # %%
@@ -490,8 +499,8 @@ print("held: at ratio 1 the gradient is REINFORCE's, token by token")
 
 # %% [markdown]
 # With $\beta>0$ the printed loss is $\beta\cdot$KL, which starts at 0 and rises as the
-# policy leaves its reference. A rising loss is then what learning looks like. Watch
-# `reward`, `kl` and `entropy`; leave `loss` alone.
+# policy leaves its reference. A policy that learns then has a rising loss. Judge a run by
+# `reward`, `kl` and `entropy`, and not by `loss`.
 
 # %% [markdown]
 # ## UPDATE: several per batch, and when the clip binds
@@ -550,7 +559,7 @@ assert passes.loc[2:, "clip_ratio/region_mean"].max() > 0
 # The clip stops nothing in the first pass and some tokens from the second on, here mostly on the low side: tokens of wrong answers that have lost a
 # fifth of their probability. With `num_iterations=1` and one mini-batch, `epsilon`, `epsilon_high` and `delta` change nothing. DeepSeekMath
 # made one update per batch, so its GRPO never clipped. R1 and DAPO make sixteen. The distance to the sampler goes on growing while the clip binds: the clip takes the
-# gradient from tokens that have left the range, but it does not hold the policy back.
+# gradient from tokens that have left the range, but it does not hold the policy back. [15](15_ppo_measured.ipynb) shows how much further the policy goes without it.
 
 # %% [markdown]
 # ## What usually goes wrong
@@ -571,8 +580,8 @@ assert passes.loc[2:, "clip_ratio/region_mean"].max() > 0
 # %% [markdown]
 # ## What changed since 02
 #
-# The loop is the same; the critic and its fields have gone, a group and two
-# conventions have come. Fields on which the three configs agree are left out.
+# The loop is the same as PPO's. The critic is gone, and what is new is how the loss is averaged and by what a
+# reward is divided. Fields on which the three configs agree are left out.
 
 # %% tags=["nbval-check-output"]
 names = ("ppo", "grpo", "dr_grpo")

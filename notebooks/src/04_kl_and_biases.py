@@ -24,7 +24,7 @@
 # * read a logged `kl`: over what it is averaged, why one token can make most of it, and how it can be negative,
 # * turn GRPO into Dr. GRPO by changing two fields, and test what that removes.
 #
-# **Reading:** about 27 minutes. **Running:** about 30 seconds. **Papers:** [Schulman, 2020](http://joschu.net/blog/kl-approx.html);
+# **Reading:** about 28 minutes. **Running:** about 30 seconds. **Papers:** [Schulman, 2020](http://joschu.net/blog/kl-approx.html);
 # [Dr. GRPO](https://arxiv.org/abs/2503.20783); [DeepSeekMath](https://arxiv.org/abs/2402.03300). **Builds on:** [03 GRPO](03_grpo.ipynb).
 # **Next:** [05 R1-Zero](05_r1_zero.ipynb).
 
@@ -35,14 +35,17 @@ learning_rate = 2e-3
 
 # %%
 import copy
+from fractions import Fraction
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from ipywidgets import interact
 
 import rlnotes as rl
 from rlnotes.analysis.figures import ALGORITHM_COLORS, use_style
 from rlnotes.rollouts.scoring import packed_logps
+from rlnotes.teaching.drawings import draw_graph
 from rlnotes.teaching.exercises import check_exercise
 from rlnotes.teaching.worked_group import worked_group
 from rlnotes.training.batches import prepare
@@ -88,9 +91,9 @@ for ours, library in ((k1, rl.kl_k1), (k2, rl.kl_k2), (k3, rl.kl_k3)):
 print("held: three estimators = the library's")
 
 # %% [markdown]
-# On a vocabulary of eight we need no sampling: the expectation of an estimator is a sum
-# of eight terms. `reference(s)` moves away from the policy with $s$. At a realistic
-# distance $k_1$ and $k_3$ have exactly the right mean, $k_2$ nearly. Of the two that
+# On a vocabulary of eight words we need no sampling, because the expectation of an estimator is a sum
+# of eight terms. `reference(s)` moves away from the policy with $s$. The means of $k_1$ and $k_3$ are exactly
+# the KL, and that of $k_2$ is close to it. Of the two that
 # are unbiased, $k_3$ has much the smaller spread, and it is never negative.
 
 # %% tags=["nbval-check-output"]
@@ -115,12 +118,12 @@ for estimator in (rl.kl_k1, rl.kl_k2, rl.kl_k3):
 # %% [markdown]
 # ### Their gradients are another matter
 #
-# An unbiased value does not make an unbiased gradient: differentiating a sampled loss
-# forgets that the sampling distribution depends on $\theta$ too. The true gradient,
+# An estimator with the right value may have the wrong gradient, because the derivative of a sampled loss
+# leaves out that the sampling distribution depends on $\theta$ too. The true gradient,
 # from samples of $\pi_\theta$, is $\mathbb{E}[-d\,\nabla\log\pi_\theta]$. The
-# derivative of each estimator by $\log\pi_\theta$ shows at once what will happen:
-# $k_1\to 1$, $k_2\to -d$, $k_3\to 1-e^d$. For $k_1$ that gives
-# $\mathbb{E}[1\cdot\nabla\log\pi_\theta] = 0$: its gradient is zero in the mean. Only $k_2$ is right.
+# derivatives of the estimators by $\log\pi_\theta$ are
+# 1 for $k_1$, $-d$ for $k_2$ and $1-e^d$ for $k_3$. Only that of $k_2$ is right. For $k_1$ the gradient is
+# $\mathbb{E}[1\cdot\nabla\log\pi_\theta]$, which is 0.
 #
 # The library's `kl_penalty(…, gradient=…)` keeps the value and repairs the derivative:
 # `"k2"` borrows $k_2$'s, `"importance"` multiplies the estimator by the ratio.
@@ -141,8 +144,8 @@ def expected_gradient(estimator, gradient, ref_logps, sampler_logps):
 # %% [markdown]
 # The exact gradients come from autograd through the whole distribution: that of the
 # divergence we want, $\text{KL}(\pi_\theta\|\pi_{\text{ref}})$, and that of the swapped
-# one. The numbers are relative errors: 0 is right, 1 is as wrong as no gradient at all.
-# An older policy stands for the one that sampled, as after several updates on one
+# one. The table below has relative errors: 0 is right, and 1 is as wrong as no gradient at all.
+# In the column "stale samples" an older policy has sampled, as after several updates on one
 # batch.
 
 # %%
@@ -167,13 +170,13 @@ for name in ("k1 autodiff", "k2 autodiff", "k3 autodiff", "k3 k2", "k3 importanc
     )
 
 # %% [markdown]
-# So $k_1$ in the loss does nothing at all, on stale samples worse than nothing (in the
-# *reward* it is fine, [02 PPO](02_ppo.ipynb)). $k_3$ as published follows the gradient
-# of another divergence, exactly:
+# So $k_1$ in the loss does nothing, and on stale samples it does harm. (In the
+# *reward*, as in [02 PPO](02_ppo.ipynb), it is right.) The published $k_3$ follows exactly the gradient
+# of another divergence,
 # $\mathbb{E}_\pi[(1-\pi_{\text{ref}}/\pi)\nabla\log\pi]=\nabla\,\text{KL}(\pi_{\text{ref}}\|\pi)$.
-# Close to the reference the two agree; far away they do not. Once the samples are of an
-# older policy, only the importance weight is right. TRL has it as its default since
-# 1.10, verl offers `k3+`, the papers of GRPO and R1 have plain $k_3$ (our default).
+# Close to the reference the two agree, and far away they do not. Once the samples are of an
+# older policy, only the importance weight is right. It is the default of
+# TRL 1.10 and later, and verl offers it as `k3+`. The papers of GRPO and R1 have plain $k_3$, and so has our default.
 
 
 # %%
@@ -194,25 +197,30 @@ for (name, slope), color in zip(slopes.items(), ("#999999", "#D55E00", "#0072B2"
     value_axes.plot(d, estimator(-d, 0 * d), color=color, label=name)
     error_axes.loglog(kls, [sample_error(estimator, s) for s in distances], color)
     slope_axes.plot(d, slope, color=color)
-value_axes.set(xlabel="d = log π_ref − log π", ylabel="estimate", ylim=(-3, 8))
-error_axes.set(xlabel="exact KL", ylabel="error of one sample / KL")
+value_axes.set(xlabel="d = log $π_{ref}$ − log π", ylabel="estimate", ylim=(-3, 8))
+value_axes.set_title("what one token says", fontsize=10)
+error_axes.set(xlabel="exact KL, nats", ylabel="rms error / KL")
+error_axes.set_title("how far off one token is", fontsize=10)
 slope_axes.set(xlabel="d", ylabel="derivative by log π", ylim=(-8, 4))
-_ = value_axes.legend()
+slope_axes.set_title("how hard a token is pulled", fontsize=10)
+_ = value_axes.legend(fontsize=8)
 
 # %% [markdown]
-# Left: $k_1$ alone can be negative. Middle: the root mean square error of one sample,
-# relative to the KL; the smaller the KL, the more hopeless is $k_1$. Right: the price
-# of $k_3$'s derivative. A token that has become rare ($d>0$) gets an exponentially
-# large push: at $d=3$ it is $1-e^3=-19.1$ where the true gradient has $-3$. One such
-# token can own a batch; `grad_norm` shows it.
+# The left panel shows that $k_1$ alone can be negative. The middle panel has the root mean square error of one token,
+# relative to the KL: the smaller the KL, the more tokens does $k_1$ need. The right panel shows the price
+# of $k_3$'s derivative. A token that has become rare ($d>0$) is pulled exponentially
+# hard: at $d=3$ with $1-e^3=-19.1$, where the true gradient has $-3$. One such
+# token can make most of a batch's gradient, and `grad_norm` shows it.
 
 # %% [markdown]
 # ## The KL as it is logged
 #
-# A log has one number, `kl`. Three questions decide what it says. **Over what is it averaged?** Over all tokens of the batch, or over each completion first. The two
-# differ when lengths do. **What makes it up?** $k_3$ grows exponentially where the policy has made a token rare that the reference likes, so one token can outweigh all others. **Who
-# sampled?** The estimators are right for samples of the policy itself. If another program samples, with other rounding or an older copy, $k_1$ may come out
-# negative, which no KL is.
+# A log has one number, `kl`. Three questions decide what it says.
+#
+# * **Over what is it averaged?** Over all tokens of the batch, or over each completion first. The two differ when lengths do.
+# * **What makes it up?** $k_3$ grows exponentially where the policy has made a token rare that the reference likes, so one token can outweigh all others.
+# * **Who sampled?** The estimators are right for samples of the policy itself. If another program samples, with other rounding or an older copy, $k_1$ may come out
+#   negative, which no KL is.
 #
 # We take the worked group and let its policy make one token of $o_4$ rare: the reference gives it $e^{-1.8}$, the policy $e^{-7}$.
 
@@ -293,10 +301,11 @@ for panel, key in zip(panels, ("kl", "reward")):
     for (name, seed), one in runs.groupby(["algorithm", "seed"]):
         label = name if seed == 0 else None
         panel.plot(one["step"], one[key], color=colors[name], lw=0.9, label=label)
-    panel.set(xlabel="step", ylim=(0, None))
+    panel.set(xlabel="step", xticks=range(0, max_steps + 1, 5))
 panels[0].set(title="distance to the base policy", ylabel="mean k3, nats")
-panels[1].set(title="mean reward of the step, a line a seed")
-_ = panels[0].legend()
+panels[0].set(yscale="log", ylim=(1e-3, 10))
+panels[1].set(title="reward of the step", ylabel="mean reward", ylim=(0, 1))
+_ = panels[1].legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 
 # %%
 late = runs[runs["step"] > max_steps // 2].groupby(["algorithm", "seed"]).mean()
@@ -308,11 +317,10 @@ for name in ("β = 0.04", "β = 1"):
         print(f"{name} less β = 0, {key}: mean {one.mean():+.3f}, {ends}")
 
 # %% [markdown]
-# One seed drifts far without the term, so read the ranges and not the means. $\beta=1$ holds the policy close in every seed, and pays for it in reward: the pull
-# stops the learning along with the drift. DeepSeekMath's $\beta=0.04$ does the same on
-# a small scale: a lower KL in every seed, and no loss of reward that these seeds could
-# tell from noise. The arithmetic says so beforehand: its slope is $\beta\,(1-e^d)$, at $|d|=0.5$ some 0.02, beside
-# advantages near 1. It takes hold where the policy has gone far, and adds up over
+# Each line is a seed, and the left axis is logarithmic. One seed drifts far without the term, so read the ranges and not the means. With $\beta=1$ the policy stays close in every seed and earns
+# less: the pull stops the learning along with the drift. DeepSeekMath's $\beta=0.04$ does the same on
+# a small scale: the KL is lower in every seed, and these seeds show no loss of reward. One could have computed that beforehand: the slope of the term is $\beta\,(1-e^d)$, at $|d|=0.5$ some 0.02, beside
+# advantages near 1. The term matters where the policy has gone far, and it adds up over
 # thousands of updates.
 #
 # R1 keeps a small $\beta=0.001$ and replaces the reference now and then; DAPO drops the
@@ -324,51 +332,90 @@ for name in ("β = 0.04", "β = 1"):
 #
 # "GRPO done right" ([Liu et al., 2025](https://arxiv.org/abs/2503.20783)) points at two divisions: by the standard deviation in the advantage, which
 # [03](03_grpo.ipynb) has shown as the weight of a question, and by $|o_i|$ in the objective, the *length bias*. It drops both: $\tilde{A}_i=r_i-\text{mean}(r)$,
-# and the sum over tokens is divided by a constant. In our configs, as in TRL's, that is two fields.
+# and the sum over tokens is divided by a constant. In our configs, as in TRL's, these are two fields.
 
 # %% tags=["nbval-check-output"]
 for name in ("grpo", "dr_grpo"):
     print(name, rl.ALGORITHMS[name])
 
 # %% [markdown]
-# Every aggregation rule is a weight per token, $\sum_{i,t} w_{i,t}L_{i,t}$, and
-# `token_weights` returns it. We look at two completions of 10 and 100 tokens. Under
-# GRPO a token of the long one counts a tenth of a token of the short one; DAPO's token
-# mean and Dr. GRPO's constant give all tokens the same weight, and so the long
-# completion more mass.
-
-# %% tags=["nbval-check-output"]
-pair = (torch.arange(100) < torch.tensor([[10], [100]])).long()
-shares = {}
-for loss_type in ("grpo", "dapo", "dr_grpo"):
-    w = rl.token_weights(pair, loss_type=loss_type, max_completion_length=100)
-    shares[loss_type] = w.sum(dim=1) / w.sum()
-    print(
-        f"{loss_type:8} a token of the short one {w[0, 0]:.5f}, of the long one "
-        f"{w[1, 0]:.5f}; share of the long completion {shares[loss_type][1]:.2f}"
-    )
+# Every rule of averaging is a weight per token, $\sum_{i,t} w_{i,t}L_{i,t}$, and
+# `token_weights` returns it. The drawing has the weights of an answer of three tokens and one of nine, where at most twelve are allowed. Orange tokens weigh more than those of
+# the other answer, gray ones less, and blue ones the same.
 
 # %% tags=["hide-input"]
-figure, (weight_axes, share_axes) = plt.subplots(1, 2, figsize=(9, 2.8))
-for n, loss_type in enumerate(shares):
-    w = rl.token_weights(pair, loss_type=loss_type, max_completion_length=100)
-    color = ALGORITHM_COLORS[loss_type]
-    weight_axes.bar(12 * n, w[0, 0], 4, color=color, alpha=0.45)
-    weight_axes.bar(12 * n + 4, w[1, 0], 4, color=color, label=loss_type)
-    share_axes.barh(n, shares[loss_type][0], color=color, alpha=0.45)
-    share_axes.barh(n, shares[loss_type][1], left=shares[loss_type][0], color=color)
-weight_axes.set_xticks([0, 4, 12, 16, 24, 28], ["10", "100"] * 3)
-weight_axes.set(xlabel="tokens in the completion", ylabel="weight of one token")
-weight_axes.legend(fontsize=8)
-share_axes.set_yticks(range(3), list(shares))
-share_axes.invert_yaxis()
-_ = share_axes.set(xlabel="share of the loss: 10 tokens | 100 tokens", xlim=(0, 1))
+lengths, boxes = (3, 9), {}
+few = (torch.arange(12) < torch.tensor(lengths)[:, None]).long()
+for rule, loss_type in enumerate(("grpo", "dapo", "dr_grpo")):
+    w = rl.token_weights(few, loss_type=loss_type, max_completion_length=12)
+    for row, length in enumerate(lengths):
+        y = 3.7 - 1.3 * rule - 0.5 * row
+        boxes[f"{rule}{row}"] = (0.9, y, f"{loss_type}, {length} tokens", "rule")
+        other = w[1 - row, 0]
+        kind = "data" if w[row, 0] == other else "learns"
+        kind = "frozen" if w[row, 0] < other else kind
+        for t in range(length):
+            text = str(Fraction(w[row, t].item()).limit_denominator(99))
+            boxes[f"{rule}{row}{t}"] = (2.4 + 0.68 * t, y, text, kind)
+        total = Fraction(w[row].sum().item()).limit_denominator(99)
+        boxes[f"{rule}{row} sum"] = (9.2, y, f"together {total}", "rule")
+_ = draw_graph(boxes, [], size=(10.2, 4.1))
 
 # %% [markdown]
-# A test separates the rules: double the length of one completion and look at the
-# gradient of tokens that did not change. We print the factor by which it changed, for a
-# token of the same completion and for one of another completion. Only a constant
-# denominator leaves both alone.
+# Under GRPO both answers count the same, so a token of the long one counts less. DAPO's token
+# mean and Dr. GRPO's constant give every token the same weight, so the long answer counts more. Dr. GRPO's weights do not add up to 1, because
+# it divides by the longest allowed length.
+# The figure has two answers of 10 and 100 tokens. With a running kernel, the sliders below it change their lengths.
+
+
+# %% tags=["nbval-check-output"]
+def pair_weights(first, second):
+    """Rule → (weight of one token (2,), share of the loss (2,)) of two answers."""
+    both = (torch.arange(100) < torch.tensor([[first], [second]])).long()
+    found = {}
+    for loss_type in ("grpo", "dapo", "dr_grpo"):
+        w = rl.token_weights(both, loss_type=loss_type, max_completion_length=100)
+        found[loss_type] = w[:, 0], w.sum(dim=1) / w.sum()
+    return found
+
+
+rows = {
+    name: [*token.tolist(), share[1].item()]
+    for name, (token, share) in pair_weights(10, 100).items()
+}
+columns = ["token of the short", "token of the long", "share of the long"]
+print(pd.DataFrame(rows, index=columns).T.round(4).to_string())
+
+
+# %% tags=["hide-input"]
+def draw_pair(first=10, second=100):
+    """Weight of a token and share of the loss, for two answers of these lengths."""
+    figure, (weight_axes, share_axes) = plt.subplots(1, 2, figsize=(9, 2.8))
+    found = pair_weights(first, second)
+    for n, (loss_type, (token, share)) in enumerate(found.items()):
+        color = ALGORITHM_COLORS[loss_type]
+        weight_axes.bar([12 * n, 12 * n + 4], token, 4, color=color)
+        weight_axes.bar(12 * n, token[0], 4, color="white", alpha=0.5)
+        share_axes.barh(n, share[0], color=color, alpha=0.45)
+        share_axes.barh(n, share[1], left=share[0], color=color)
+    weight_axes.set_xticks([0, 4, 12, 16, 24, 28], [str(first), str(second)] * 3)
+    weight_axes.set(xlabel="tokens of the answer", ylabel="weight of one token")
+    share_axes.set_yticks(range(3), ["grpo", "dapo", "dr_grpo"])
+    share_axes.invert_yaxis()
+    label = f"share of the loss: {first} tokens (pale), {second} tokens"
+    share_axes.set(xlabel=label, xlim=(0, 1))
+
+
+draw_pair()
+
+# %%
+_ = interact(draw_pair, first=(1, 100), second=(1, 100))
+
+# %% [markdown]
+# A test separates the rules. We double the length of one answer and print by which factor the
+# gradient of an old token changes, for a
+# token of the same answer and for one of another answer. Only a constant
+# denominator leaves both as they were.
 
 
 # %% tags=["nbval-check-output"]
@@ -394,10 +441,10 @@ assert torch.equal(factors["dr_grpo"], torch.ones(2))
 # ### The length bias, isolated
 #
 # At ratio 1 GRPO's update is REINFORCE with the "reward" $\hat{A}_i/|o_i|$. So among
-# right answers short ones are preferred, and among wrong answers long ones: the same
-# blame, spread thinner. Whether lengths then move depends on whether the policy *can*
-# choose a length after its fate is settled. We build the cleanest case: a coin decides
-# right or wrong, then each branch has its own chance to stop after every token. Length
+# right answers short ones are preferred, and among wrong answers long ones, over which the same
+# blame is spread thinner. Lengths can only move if the policy chooses a
+# length *after* right or wrong is decided. We build the simplest case: a coin decides
+# right or wrong, and then each branch has its own chance to stop after every token. Length
 # has nothing to do with reward. The expected gradient is an exact sum over all lengths
 # up to 20.
 
@@ -457,19 +504,19 @@ for loss_type, history in bias.items():
     axes.plot(history[:, 0], color=color, label=f"{loss_type}, right")
     axes.plot(history[:, 1], "--", color=color, label=f"{loss_type}, wrong")
 axes.set(xlabel="update", ylabel="mean length, tokens", ylim=(0, 21))
-axes.legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.55))
+axes.set_title("length when nobody pays for length")
+axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 drift = bias["dr_grpo"][-1] - bias["dr_grpo"][0]
 assert bias["grpo"][-1, 1] > bias["grpo"][0, 1] + 1 > bias["grpo"][-1, 0] + 2
 assert drift.abs().max() < 1e-6  # E[∇ log π] = 0: nothing moves
 
 # %% [markdown]
-# Here the effect is pure: under GRPO wrong answers grow and right ones shrink, though
-# nobody paid for length; under Dr. GRPO nothing moves. The paper reports the same for
+# Under GRPO wrong answers grow and right ones shrink, though
+# nobody pays for length. Under Dr. GRPO nothing moves. The paper reports the same for
 # Qwen2.5-1.5B: its wrong answers grew from some 960 to 1,980 tokens under GRPO and
 # stayed level under Dr. GRPO, at the same reward. (The two lines of Dr. GRPO lie on
-# each other.) Note what the toy needed: a length that is chosen *after* right or wrong
-# is decided. Where the length is chosen first, both branches pull on one knob and
-# cancel.
+# each other.) If the length were chosen before right or wrong is decided, both branches would change the same
+# stopping chance, and their pulls would cancel.
 
 # %% [markdown]
 # ### On the search lab: five seeds
@@ -482,10 +529,7 @@ assert drift.abs().max() < 1e-6  # E[∇ log π] = 0: nothing moves
 lab = rl.load_runs(rl.project_folder() / "data" / "runs" / "*_search_search-base_seed*")
 lab = lab[lab["algorithm"].isin(["grpo", "dr_grpo"])]
 lengths = ["completions/mean_length_right", "completions/mean_length_wrong"]
-_ = rl.plot_bands(
-    lab.dropna(subset=["eval/sampled_accuracy"]), ["eval/sampled_accuracy"]
-)
-_ = rl.plot_bands(lab[lab["step"] > 0], lengths, columns=2, smooth=5)
+_ = rl.plot_bands(lab, ["eval/sampled_accuracy", *lengths])
 for key, last in {"eval/sampled_accuracy": 1, lengths[0]: 20, lengths[1]: 20}.items():
     finals = rl.final_scores(lab, key, last=last)
     print(f"{key:32}", rl.paired_difference(finals, key, "dr_grpo", "grpo"))
@@ -493,11 +537,11 @@ norms = lab.groupby("algorithm")["grad_norm"].mean()
 print(f"mean grad_norm, GRPO over Dr. GRPO: {norms['grpo'] / norms['dr_grpo']:.1f}")
 
 # %% [markdown]
-# Not what the length bias predicts, again: **wrong answers are not longer under GRPO** by more than the seeds
-# vary (Dr. GRPO's are 3 tokens shorter, interval −9 to +2.5). What does differ is that Dr. GRPO is behind at
-# step 80: no interval excludes zero for the accuracy, but it is lower in all five seeds, and one of them fell half way and came back ([12](12_compare_runs.ipynb) prints it). We have not found out why. Its gradient
-# is four times smaller (`grad_norm`, the last line of the output), but AdamW mostly undoes a constant factor. One learning rate for both is
-# no fair contest; a tuned one is an experiment to do.
+# This is not what the length bias predicts: **these seeds do not show longer wrong answers under GRPO**. Dr. GRPO's are 3 tokens shorter, with an interval from −9 to +2.5.
+# Dr. GRPO's accuracy is lower at
+# step 80 in all five seeds, but the interval of the difference contains zero. One of its seeds fell half way and came back ([12](12_compare_runs.ipynb) prints it). We have not found out why. Its gradient
+# is four times smaller (`grad_norm`, the last line of the output), but AdamW mostly undoes a constant factor. Both ran at one learning rate, which may suit one of them better; tuning
+# both is an experiment to do.
 
 # %% [markdown]
 # ## What usually goes wrong

@@ -421,7 +421,7 @@ pd.DataFrame(costs).groupby("algorithm").agg(["mean", "std"]).round(2)
 # %% [markdown]
 # The critic doubles what learns and takes nearly another step's time; sampling, which both need, stays
 # what it was. Memory hardly differs because the policy is tiny beside the Python process; at the size of
-# SmolLM2 it is gigabytes ([02](02_ppo.ipynb) counts them).
+# SmolLM2 it is gigabytes ([15](15_ppo_measured.ipynb) counts them).
 
 # %% [markdown]
 # ## What speed buys

@@ -1,58 +1,57 @@
-"""Hints for the exercises of notebook 02, PPO."""
+"""Hints for the exercises of notebooks 02 and 15, PPO."""
 
 import torch
 
 from rlnotes.equations.gae import generalized_advantage_estimation
 from rlnotes.equations.objectives import value_loss
 from rlnotes.equations.surrogates import clipped_surrogate_loss
-from rlnotes.teaching.answers import Hints, gives
+from rlnotes.teaching.answers import Hints, gives, predicted, same
 
 
 def ppo_1() -> Hints:
-    """(ratio, advantage, epsilon) → slope of the clipped objective by the ratio."""
-    for ratio, advantage in (
-        (1.0, 2.0),
-        (1.5, 2.0),
-        (0.5, 2.0),
-        (1.5, -1.0),
-        (0.5, -1.0),
-    ):
-        leaf = torch.tensor([[ratio]], requires_grad=True)
-        loss = clipped_surrogate_loss(leaf, torch.tensor([advantage]), epsilon=0.2)
-        slope = -float(torch.autograd.grad(loss.sum(), leaf)[0])
-        hint = (
-            f"for ρ={ratio}, Â={advantage}: which of the two terms is the smaller one?"
-        )
-        if (ratio, advantage) == (0.5, -1.0):
-            hint = "for ρ=0.5, Â=-1 the token has gone far enough"
-        yield gives(slope, ratio, advantage, 0.2), hint
+    """Slopes of the clipped objective at ρ = 0.5, 1, 1.5: for Â = 1, then −1."""
+    yield predicted, "replace None by your prediction"
+    ratio = torch.tensor([[0.5, 1.0, 1.5]] * 2, requires_grad=True)
+    loss = clipped_surrogate_loss(ratio, torch.tensor([1.0, -1.0]), epsilon=0.2)
+    (slope,) = torch.autograd.grad(-loss.sum(), ratio)
+    both = slope[0].tolist() + [0.0, 0.0, -1.0]
+    yield (
+        lambda answer: not same(answer, both),
+        "a bad token at ρ = 1 is inside the band",
+    )
+    hint = "which of the two terms is the smaller one, and does it depend on ρ?"
+    yield gives(slope.flatten().tolist()), hint
 
 
 def ppo_2() -> Hints:
-    """(rewards (T,), values (T,), gamma, lam) → advantages (T,) of one completion."""
-    rewards, values = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.2, 0.4, 0.9])
-    for gamma, lam, hint in (
-        (1.0, 1.0, "with γ = λ = 1 it is the sum of the rewards to come minus V_t"),
-        (1.0, 0.0, "with λ = 0 it is δ_t alone, and V after the last token is 0"),
-        (0.9, 0.8, "the recursion multiplies by γ·λ, δ_t has γ alone"),
+    """(rewards, values, mask (N, T), gamma, lam) → advantages (N, T), 0 off-mask."""
+    rewards = torch.tensor([[0.0, 0.5, 1.0], [0.0, 1.0, 0.0]])
+    values = torch.tensor([[0.2, 0.4, 0.9], [0.3, 0.6, 7.0]])
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    for rows, gamma, lam, hint in (
+        (1, 1.0, 1.0, "with γ = λ = 1 it is the sum of the rewards to come minus V_t"),
+        (1, 1.0, 0.0, "with λ = 0 it is δ_t alone, and V after the last token is 0"),
+        (1, 0.9, 0.8, "the recursion multiplies by γ·λ, δ_t has γ alone"),
+        (
+            2,
+            0.9,
+            0.8,
+            "the second row has two tokens: what it says on padding counts 0",
+        ),
     ):
-        advantages, _ = generalized_advantage_estimation(
-            rewards[None], values[None], torch.ones(1, 3), gamma=gamma, lam=lam
-        )
-        yield gives(advantages[0], rewards, values, gamma, lam), hint
+        batch = rewards[:rows], values[:rows], mask[:rows]
+        advantages, _ = generalized_advantage_estimation(*batch, gamma=gamma, lam=lam)
+        yield gives(advantages, *batch, gamma, lam), hint
 
 
 def ppo_3() -> Hints:
-    """(length, lam) → what is left of a final reward of 1 at the first token, V = 0."""
-    for length, lam in ((3, 0.5), (1, 0.95), (12, 0.95)):
-        rewards, mask = torch.eye(length)[-1:], torch.ones(1, length)
-        advantages, _ = generalized_advantage_estimation(
-            rewards, 0 * mask, mask, lam=lam
-        )
-        hint = (
-            f"for length {length}: how many steps from the first token to the reward?"
-        )
-        yield gives(advantages[0, 0], length, lam), hint
+    """The first k with 0.95^k below one half: steps from a token to the reward."""
+    yield predicted, "replace None by your prediction"
+    rewards, mask = torch.eye(30)[-1:], torch.ones(1, 30)
+    advantages, _ = generalized_advantage_estimation(rewards, 0 * mask, mask, lam=0.95)
+    steps = int((advantages >= 0.5).sum())  # the last token itself is 0 steps before
+    hint = "all δ are 0 but the last, so a token k steps before it hears 0.95 to the k"
+    yield gives(steps), hint
 
 
 def ppo_4() -> Hints:

@@ -16,9 +16,6 @@ from rlnotes.training.config import DEFAULTS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PAGES = sorted(x.stem for x in FOLDER.glob("*.ipynb"))
-# how many each page may still have: these lists shrink, a page not named has none
-STILL: dict[str, int] = {}
-TITLED = {"02_ppo": 1}
 
 NUMBER = re.compile(r"(?<![\w.,/@-])[−-]?\d[\d,]*(?:\.\d+)?|(?<![\w.])\.\d+")
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
@@ -101,7 +98,7 @@ def unexplained(notebook) -> list[str]:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_number_in_the_text_is_printed_or_computed_with(name):
     lost = unexplained(read(name))
-    assert len(lost) <= STILL.get(name, 0), "\n".join(lost)
+    assert lost == [], "\n".join(lost)
 
 
 TITLE = re.compile(r"""(?:title|label)(?:\(|=)f?["']([^"'{}]*)["']""")
@@ -113,7 +110,7 @@ def test_no_axis_is_titled_by_a_bare_identifier(name):
     codes = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
     titles = [title for code in codes for title in TITLE.findall(code)]
     bare = [x for x in titles if x in IDENTIFIERS]
-    assert len(bare) <= TITLED.get(name, 0), bare
+    assert bare == []
 
 
 def page(text: str, code: str = "") -> nbformat.NotebookNode:

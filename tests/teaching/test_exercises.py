@@ -59,6 +59,12 @@ def test_right_prints_right(capsys):
     assert capsys.readouterr().out == "grpo-2: right\n"
 
 
+def padding_counts(rewards, values, mask, gamma, lam):
+    return rlnotes.generalized_advantage_estimation(
+        rewards, values, torch.ones_like(mask), gamma=gamma, lam=lam
+    )[0]
+
+
 def unbiased(k, size):
     p = k / size
     scale = ((size / (size - 1)) * p * (1 - p)) ** 0.5
@@ -143,6 +149,9 @@ def cv_of_the_raw(rewards):
             lambda logits, ids: logits.gather(2, ids[..., None])[..., 0],
             "log_",
         ),
+        ("ppo-1", [1, 1, 0, 0, 0, -1], "inside the band"),
+        ("ppo-2", padding_counts, "what it says on padding"),
+        ("ppo-3", 13, "0.95 to the k"),
         ("grpo-1", unbiased, "k=2, G=4"),
         ("grpo-2", lambda r, g: r - r.view(-1, g).mean(1).repeat_interleave(g), "0, 1"),
         ("grpo-2", one_mean_for_all, "each needs its own mean"),
