@@ -259,11 +259,12 @@ def differences(runs: pd.DataFrame, base: str, names: list[str]) -> pd.DataFrame
 
 
 def style_of(arm: str) -> dict[str, Any]:
-    """Color, marker and name of an arm's method, the same in every figure."""
+    """Color, marker, dash and name of an arm's method, the same in every figure."""
     method = arm.partition("_")[2]
     place = [*METHODS, method].index(method)
     color = ("C0", "C2", "C1", "C3", "C4", "C5", "C6")[place % 7]
-    return {"color": color, "marker": "osD^"[place // 7], "label": method}
+    marker, dash = (("o", "-"), ("s", "--"), ("D", ":"))[place // 7]
+    return {"color": color, "marker": marker, "ls": dash, "label": method}
 
 
 def draw_trade(axes: Axes, runs: pd.DataFrame, x: str, y: str) -> None:
@@ -272,7 +273,8 @@ def draw_trade(axes: Axes, runs: pd.DataFrame, x: str, y: str) -> None:
         sides = [mean_interval(one[name]).within(0, 1) for name in (x, y)]
         bars = [[[s.estimate - s.low], [s.high - s.estimate]] for s in sides]
         at = [side.estimate for side in sides]
-        axes.errorbar(*at, bars[1], bars[0], ms=5, lw=0.8, ls="", **style_of(arm))
+        style = style_of(arm) | {"ls": "", "ms": 5, "lw": 0.8}
+        axes.errorbar(*at, bars[1], bars[0], **style)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 

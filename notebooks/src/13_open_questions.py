@@ -221,7 +221,7 @@ for arm in ["length_gdpo", *moved]:
         axes.plot(mean[key].rolling(5).mean(), **style)
 for axes, (key, title) in zip(panels, KEYS.items(), strict=True):
     axes.set(title=title, xlabel=f"step (mean of 5)\n{key}", ylim=(0, None))
-panels[0].legend(fontsize=8)
+panels[2].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
@@ -274,7 +274,8 @@ print(f"{len(rules)} intervals; by chance one in twenty would exclude zero")
 # **What it says.** On the search lab no rule is better than plain GDPO. The multiplier does what it is told, nine tenths within the limit, and pays with accuracy: every one
 # of its runs ends less accurate than it began (`failed`). Its hypervolume is the highest all the same, because a run is credited for the pairs that it
 # passed on its way; look at where it ends. σ in the group ends less often right, and our own rule less often within the limit: like the condition of [09](09_gdpo.ipynb) it moves along
-# the trade. Saturation and variation are not shown to differ from GDPO here, though they take weight from the length reward all the time.
+# the trade. Saturation and variation are not shown to differ from GDPO: both rewards are about half
+# earned here, so the weights that these two rules give them stay near each other.
 #
 # **Recommendation.** Start with GDPO and weights of 1: where all rewards can be earned, and in the search lab, no rule is shown to beat it. If a reward is to count only for right answers, say
 # so by a condition, not by a weight. If rewards may exclude each other and each should survive, use
