@@ -10,6 +10,8 @@ METRICS = {  # and how small a difference would not matter
     "right": ("rewards/accuracy_reward/mean", 0.05),
     "short": ("rewards/length_reward/mean", 0.05),
     "format": ("rewards/answer_format_reward/mean", 0.05),
+    "digits": ("rewards/integer_reward/mean", 0.05),
+    "tags": ("rewards/format_reward/mean", 0.05),
     "least": ("rewards/least", 0.05),  # the reward that is earned least, step by step
     "held out": ("eval/sampled_accuracy", 0.05),
     "longest": ("completions/max_length", 2.0),
@@ -57,6 +59,11 @@ with a format: more often right | Fig 4 | right | format_gdpo | format_grpo
 with a format: better format | Fig 4 | format | format_gdpo | format_grpo
 in conflict: more often right | (none) | right | short_gdpo | short_grpo
 in conflict: shorter | (none) | short | short_gdpo | short_grpo
+""",
+    (GDPO, "On SmolLM2"): """
+SmolLM2: more often right | the demo | right | smollm2_gdpo | smollm2_grpo
+SmolLM2: more often an integer | the demo | digits | smollm2_gdpo | smollm2_grpo
+SmolLM2: better format | the demo | tags | smollm2_gdpo | smollm2_grpo
 """,
     (GDPO, WEIGHTS): """
 toy: more often right | Table 5 | right | toy_gdpo | toy_grpo
