@@ -201,7 +201,7 @@ def gdpo_rows() -> list[str]:
     claims = claims[
         claims["command"].str.contains("gdpo.py", na=False) & claims["low"].notna()
     ]
-    claims = claims[~claims["first"].str.match("toy|conflict")]
+    claims = claims[~claims["first"].str.match("toy|conflict|smollm2")]
     rows = []
     for arms, group in claims.groupby(["first", "second"], sort=False):
         found = group.set_index("metric")
