@@ -604,7 +604,7 @@ lab.draw_trade(axes, shown, "accuracy", "length")
 axes.set(xlabel="share right", ylabel="share within 64 tokens", title="The trade")
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 SHORT = {"accuracy": "right", "length": "short", "answer_format": "form"}
 SHORT |= {f"steps, {long}": f"t {name}" for long, name in SHORT.items()}
 SHORT |= {"hypervolume": "volume", "held-out accuracy": "held out"}
