@@ -37,6 +37,7 @@ PUNISH = {
 }
 TOKENS = {"loss_type": "dapo"}
 RESAMPLE = {"dynamic_sampling": True}
+CISPO = {"loss_type": "cispo", "epsilon_high": 5.0}
 # the paper's 16 updates a batch, twice over it, at twice the rate: the clip does bind
 OFTEN = FILTER | {
     "steps_per_generation": 16,
@@ -77,10 +78,10 @@ SWITCHES: dict[str, dict[str, Any]] = {
         "epsilon": 0.02,
         "epsilon_high": 0.03,
     },
-    "cispo": {"loss_type": "cispo", "epsilon_high": 5.0},
+    "cispo": CISPO,
     "maxrl": {"scale_rewards": "mean"},
     # after CISPO's five seeds had fallen: a lower rate, and GRPO without a lower clip
-    "cispo_slow": {"loss_type": "cispo", "epsilon_high": 5.0, "learning_rate": 7.5e-5},
+    "cispo_slow": CISPO | {"learning_rate": 7.5e-5},
     "no_lower_clip": {"epsilon": 1.0, "epsilon_high": 0.2},
     "clip": OFTEN,
     "clip_higher": OFTEN | HIGHER,
@@ -93,6 +94,7 @@ PRETRAINED = {
     "per_device_train_batch_size": 8,
     "steps_per_generation": 4,
     "max_steps": 8,
+    "eval_steps": 4,
 }
 SMOLLM2: dict[str, dict[str, Any]] = {
     "smollm2_naive": PRETRAINED,
@@ -108,7 +110,7 @@ COMMANDS = {"rates": LADDER, "ladder": LADDER, "switches": SWITCHES, "smollm2": 
 def config_of(arm: str, **values: Any) -> rl.Config:
     """GRPO's config of the lab, or of SmolLM2, with the switches of an arm."""
     shared = {"steps_per_generation": 8, "max_steps": 40, "eval_samples": 8}
-    shared |= {"save_policy": False}
+    shared |= {"eval_steps": 5, "save_policy": False}
     base = "configs/grpo.yaml" if arm in SMOLLM2 else "configs/search/grpo.yaml"
     return rl.load_config(base, **{**shared, **ARMS[arm], **values})
 
@@ -134,10 +136,9 @@ def make_runs(command: str, arms: list[str], seeds: list[int]) -> list[SweepRun]
                     runs.append(SweepRun(config_of(arm, **values), folder, words))
             else:
                 rate = ARMS[arm].get("learning_rate") or rate_of(arm)
-                every = 4 if arm in SMOLLM2 else 5
-                values = {"seed": seed, "learning_rate": rate, "eval_steps": every}
+                config = config_of(arm, seed=seed, learning_rate=rate)
                 folder = FOLDER / arm / f"seed{seed}"
-                runs.append(SweepRun(config_of(arm, **values), folder, words))
+                runs.append(SweepRun(config, folder, words))
     return runs
 
 

@@ -17,6 +17,7 @@ import torch
 
 import rlnotes as rl
 from rlnotes.batch.plan import parse_seeds
+from rlnotes.machine.files import replace_text
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.training.batches import prepare, score
@@ -82,4 +83,4 @@ if __name__ == "__main__":
     runs = [(seed, epsilon) for seed in seeds for epsilon in (0.2, NO_CLIP)]
     table = pd.DataFrame(row for run in runs for row in passes(*run, base))
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(OUTPUT, index=False, float_format="%.6g")
+    replace_text(OUTPUT, table.to_csv(index=False, float_format="%.6g"))

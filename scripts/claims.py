@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from gdpo_claims import cells_of_the_paper, gdpo_claims
 
-from rlnotes.analysis.claims import Claim, judge, verdict
+from rlnotes.analysis.claims import Claim, claim_row, judge
 from rlnotes.analysis.intervals import mean_interval
 from rlnotes.records.reading import load_arms
 
@@ -230,23 +230,12 @@ def fall_of_the_entropy() -> Iterator[dict[str, Any]]:
     runs = load_arms(DAPO, "clip").dropna(subset=["entropy"])
     fall = runs.groupby("seed")["entropy"].agg(lambda v: v.iloc[0] - v.tail(10).mean())
     found = mean_interval(fall)
-    yield {
-        "slide": "Key Technique 1: Clip-Higher",
-        "claim": "without clip-higher the entropy falls",
-        "figure": "Fig 2b",
-        "metric": "entropy",
-        "first": "clip, first step",
-        "second": "clip",
-        "sign": 1,
-        "margin": 0.005,
-        "value": round(found.estimate, 4),
-        "low": round(found.low, 4),
-        "high": round(found.high, 4),
-        "seeds": found.n,
-        "verdict": verdict(found, sign=1, margin=0.005),
-        "section": "Clip-higher",
-        "command": command_of(DAPO / "clip", set(fall.index)),
-    }
+    claim = Claim(
+        *("Key Technique 1: Clip-Higher", "without clip-higher the entropy falls"),
+        *("Fig 2b", "entropy", "clip, first step", "clip", 1, 0.005, "Clip-higher"),
+    )
+    command = command_of(DAPO / "clip", set(fall.index))
+    yield {**claim_row(claim, found), "command": command}
 
 
 def not_testable() -> Iterator[dict[str, Any]]:
@@ -281,8 +270,7 @@ def claims_table() -> pd.DataFrame:
             runs = load_arms(folder, claim.first, claim.second)
             rewards = runs.filter(regex="^rewards/.*/mean$")
             runs = runs.assign(**{"rewards/least": rewards.min(axis=1)})
-            seeds = {int(name.removeprefix("seed")) for name in one & other}
-            command = "; ".join(command_of(arm, seeds) for arm in arms)
+            command = "; ".join(command_of(arm, set(runs["seed"])) for arm in arms)
             rows.append({**judge(claim, runs), "command": command})
     rows += fall_of_the_entropy()
     return pd.DataFrame([*rows, *cells_of_the_paper(), *not_testable()])

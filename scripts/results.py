@@ -8,7 +8,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from rlnotes.analysis.figures import ALGORITHM_COLORS, ALGORITHM_DASHES, use_style
+from rlnotes.analysis.figures import (
+    ALGORITHM_COLORS,
+    ALGORITHM_DASHES,
+    ALGORITHM_NAMES,
+    use_style,
+)
 from rlnotes.analysis.intervals import stratified_bootstrap
 from rlnotes.analysis.statistics import (
     at_equal,
@@ -26,7 +31,6 @@ EXPERIMENTS = ROOT / "data" / "experiments"
 SCRATCH = str(ROOT / "data" / "runs" / "*_scratch-addition_tiny_seed*")
 CLAIMS = ROOT / "data" / "claims.csv"
 SMOLLM2 = str(ROOT / "data" / "runs" / "grpo_multiplication_smollm2-135m_seed*")
-NAMES = {"ppo": "PPO", "grpo": "GRPO", "dr_grpo": "Dr. GRPO", "dapo": "DAPO"}
 EQUAL = 5120  # completions that every algorithm but DAPO has sampled at the end
 SEARCH_EQUAL = 80 * 256  # the same on the search lab
 KEY = "eval/sampled_accuracy"
@@ -74,7 +78,7 @@ def search_rows() -> list[str]:
         same = equal[equal["algorithm"] == name]
         seconds = [f.meta["seconds"] for f in folders if f.config["algorithm"] == name]
         cells = [
-            NAMES.get(name, name.upper()),
+            ALGORITHM_NAMES[name],
             _interval(last, KEY),
             _interval(same, KEY),
             f"{last[KEY].min():.2f}",
@@ -165,7 +169,7 @@ def scratch_rows() -> list[str]:
         equal = measured[measured["num_completions"] <= EQUAL].sort_values("step")
         seconds = [f.meta["seconds"] for f in folders if f.config["algorithm"] == name]
         cells = [
-            NAMES.get(name, name.upper()),
+            ALGORITHM_NAMES[name],
             _spread(last["rewards/accuracy_reward/mean"]),
             _spread(last["eval/sampled_accuracy"]),
             _spread(equal.groupby("seed").tail(1)["eval/sampled_accuracy"]),

@@ -45,7 +45,11 @@ import torch
 from ipywidgets import Textarea, interact
 
 import rlnotes as rl
-from rlnotes.analysis.figures import ALGORITHM_COLORS, ALGORITHM_DASHES
+from rlnotes.analysis.figures import (
+    ALGORITHM_COLORS,
+    ALGORITHM_DASHES,
+    ALGORITHM_NAMES,
+)
 from rlnotes.reflection.benefit import right_before_reflection
 from rlnotes.reflection.lab import first_try_solves
 from rlnotes.tasks.search_traces import analyze, parts_of
@@ -494,7 +498,7 @@ figure, panels = plt.subplots(1, 2, figsize=(9, 2.9), sharey=True)
 for axes, (key, title) in zip(panels, lengths.items(), strict=True):
     for name, chosen in smooth.groupby("algorithm"):
         look = ALGORITHM_COLORS[name], ALGORITHM_DASHES[name]
-        band(axes, chosen, key, {"grpo": "GRPO", "dr_grpo": "Dr. GRPO"}[name], *look)
+        band(axes, chosen, key, ALGORITHM_NAMES[name], *look)
     axes.set_title(title)
 panels[0].set(ylabel="tokens, mean of 5 steps", ylim=(0, None))
 _ = panels[1].legend(**BESIDE)
@@ -617,8 +621,7 @@ TASKS = {
 }
 
 # %% tags=["hide-input"]
-NAMES = {"untrained": "untrained", "ppo": "PPO", "grpo": "GRPO"}
-NAMES |= {"dr_grpo": "Dr. GRPO", "dapo": "DAPO", "gdpo": "GDPO"}
+NAMES = {"untrained": "untrained"} | ALGORITHM_NAMES
 figure, panels = plt.subplots(1, 2, figsize=(10, 3.1), sharey=True)
 for axes, (size, title) in zip(panels, TASKS.items(), strict=True):
     means = counts[counts["task"] == size].groupby("policy")[ks].mean()

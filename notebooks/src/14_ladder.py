@@ -368,8 +368,6 @@ for arm, name in (("tokens", "token-level loss"), ("resample", "dynamic sampling
             ("the lab", arm, "naive", 2 if key == SAMPLED else 10),
             ("SmolLM2", f"smollm2_{arm}", "smollm2_naive", 1 if key == SAMPLED else 3),
         ):
-            if not recorded(first, second):
-                continue
             scores = rl.final_scores(rl.load_arms(DAPO, first, second), key, last=last)
             found = rl.paired_difference(scores, key, first, second)
             rows.setdefault((name, words), {})[where] = str(found.interval)

@@ -71,6 +71,11 @@ def judge(claim: Claim, runs: pd.DataFrame) -> dict[str, Any]:
         equal = at_equal(both, claim.metric, "num_completions", [claim.at])
         scores = final_scores(equal, claim.metric, last=1)
     found = paired_difference(scores, claim.metric, claim.first, claim.second).interval
+    return claim_row(claim, found)
+
+
+def claim_row(claim: Claim, found: Interval) -> dict[str, Any]:
+    """The row of a claim whose difference is `found`, with the verdict on it."""
     row = {k: v for k, v in asdict(claim).items() if k not in ("last", "section")}
     return {
         **row,

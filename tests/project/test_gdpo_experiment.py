@@ -98,32 +98,20 @@ def test_a_rule_of_ones_own_gets_its_row(lab, monkeypatch, tmp_path, capsys):
 
 def test_an_integer_is_what_stands_in_the_last_answer(lab):
     rewards = importlib.import_module("gdpo_rewards")
-    texts = [
-        "<answer>12</answer>",
-        "<answer>1</answer> <answer> 7 ",
-        "4",
-        "",
-        "<answer>",
-    ]
-    texts += [
-        "<answer>1.5</answer>",
-        "<answer>x²</answer>",
-        "<answer>²</answer>",
-        "3 4",
-    ]
-    found = rewards.integer_reward([[{"role": "assistant", "content": texts[0]}]])
-    assert found == [1.0]
-    assert rewards.integer_reward(texts) == [
-        1.0,
-        1.0,
-        1.0,
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-    ]
+    wanted = {
+        "<answer>12</answer>": 1.0,
+        "<answer>1</answer> <answer> 7 ": 1.0,
+        "4": 1.0,
+        "": 0.0,
+        "<answer>": 0.0,
+        "<answer>1.5</answer>": 0.0,
+        "<answer>x²</answer>": 0.0,
+        "<answer>²</answer>": 0.0,
+        "3 4": 0.0,
+    }
+    chat = [[{"role": "assistant", "content": "<answer>12</answer>"}]]
+    assert rewards.integer_reward(chat) == [1.0]
+    assert rewards.integer_reward(list(wanted)) == list(wanted.values())
     sys.modules.pop("gdpo_rewards")
 
 
