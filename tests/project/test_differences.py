@@ -68,8 +68,8 @@ def test_a_link_of_trl_is_the_line_that_it_names():
     import trl
 
     package = Path(trl.__file__).parents[1]
-    ours = [one for links in LINKS.values() for one in links if one.who == "trl"]
-    assert {one.at for one in ours} == {"v1.16.0"} and len(ours) > 15
+    ours = [one for links in LINKS.values() for one in links if one.at == "v1.16.0"]
+    assert {one.who for one in ours} == {"trl"} and len(ours) > 15
     if trl.__version__ != "1.16.0":
         pytest.skip(
             f"the lines are those of TRL 1.16.0, installed is {trl.__version__}"
