@@ -3,13 +3,15 @@
     python experiments/ppo_clip.py --seeds 0-9
 
 Eight passes over each of three batches, at five times the rate of notebook 02: same
-seeds, same questions, same first batch. One row a pass, measured before its update.
+seeds, same questions, same first batch. One row a pass, measured before its update;
+accuracy after the last pass over a batch.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import json
 from collections.abc import Iterator
 
 import pandas as pd
@@ -18,6 +20,7 @@ import torch
 import rlnotes as rl
 from rlnotes.batch.plan import parse_seeds
 from rlnotes.machine.files import replace_text
+from rlnotes.machine.provenance import describe_run
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.training.batches import prepare, score
@@ -25,7 +28,7 @@ from rlnotes.training.learner import Learner
 from rlnotes.training.loop import build_rewards, collect
 from rlnotes.training.updates import update_once
 
-OUTPUT = rl.project_folder() / "data" / "experiments" / "ppo_clip" / "passes.csv"
+FOLDER = rl.project_folder() / "data" / "experiments" / "ppo_clip"
 SETTINGS = {"policy": "tiny", "task": "scratch-addition", "bf16": False}
 SETTINGS |= {"algorithm": "ppo", "num_iterations": 8, "steps_per_generation": 1}
 SETTINGS |= {"learning_rate": 5e-3, "critic_learning_rate": 3e-3}
@@ -47,7 +50,7 @@ def accuracy(policy: Policy) -> float:
 
 
 def passes(seed: int, epsilon: float, base: Policy) -> Iterator[dict[str, float]]:
-    """The rows of one run; `accuracy` is asked once, after the last pass."""
+    """The rows of one run; `accuracy` is asked after the last pass over a batch."""
     config = rl.make_config(**SETTINGS, seed=seed, epsilon=epsilon)
     learner = Learner.create(config, copy.deepcopy(base))
     for step in range(1, BATCHES + 1):
@@ -60,7 +63,7 @@ def passes(seed: int, epsilon: float, base: Policy) -> Iterator[dict[str, float]
             kl = rl.kl_k3(rollouts.per_token_logps, now)
             distance = float(rl.masked_mean(kl, rollouts.completion_mask))
             stats = update_once(learner, batch)
-            last = (step, number) == (BATCHES, PASSES)
+            last = number == PASSES
             yield {
                 "seed": seed,
                 "clip": epsilon < NO_CLIP,
@@ -78,9 +81,12 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", default="0-9", help="like 0-9 or 0,2")
     seeds = parse_seeds(parser.parse_args().seeds)
     torch.set_num_threads(1)
+    meta = describe_run() | {"seeds": seeds} | SETTINGS
     base = rl.load_policy("tiny")
     print(f"untrained: accuracy {accuracy(base):.3f}")
     runs = [(seed, epsilon) for seed in seeds for epsilon in (0.2, NO_CLIP)]
     table = pd.DataFrame(row for run in runs for row in passes(*run, base))
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(OUTPUT, table.to_csv(index=False, float_format="%.6g"))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    text = table.to_csv(index=False, float_format="%.6g")
+    replace_text(FOLDER / "passes.csv", text)
+    replace_text(FOLDER / "meta.json", json.dumps(meta, indent=1) + "\n")
