@@ -10,6 +10,8 @@ built from it and committed with its outputs, so that a reader on the web sees f
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import re
 import shutil
 import sys
@@ -58,8 +60,8 @@ def clean_notebook(notebook: Any) -> Any:
 
     Out go papermill's and the kernel's times, widget state, the version of Python and
     absolute paths (the project's become relative, `~` and `$TMPDIR` stand for the
-    rest). Outputs, execution counts, ids and tags stay; JupyterLab folds the code of a
-    cell with the tag `hide-input`.
+    rest). Figures get a palette. Outputs, execution counts, ids and tags stay;
+    JupyterLab folds the code of a cell with the tag `hide-input`.
     """
     notebook.metadata = {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
     for cell in notebook.cells:
@@ -144,9 +146,25 @@ def _clean(output: Any) -> Any:
         for kind, text in output.data.items():
             if kind.startswith("text/") or kind == "image/svg+xml":
                 output.data[kind] = _without_paths(text)
+        if "image/png" in output.data:
+            output.data["image/png"] = _with_palette(output.data["image/png"])
     if "text" in output:
         output.text = _without_paths(output.text)
     return output
+
+
+def _with_palette(figure: str) -> str:
+    """A PNG in base64 with 256 colors: a third of the size, and to the eye the same."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(figure)))
+    if image.mode == "P":
+        return figure
+    colors = image.convert("RGB").quantize(
+        256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
+    colors.save(made := io.BytesIO(), "png", optimize=True)
+    return base64.b64encode(made.getvalue()).decode()
 
 
 def _without_paths(text: str) -> str:

@@ -1,5 +1,7 @@
 """A notebook is built from its source, cleaned, and compared with it cell by cell."""
 
+import base64
+import io
 import json
 import shutil
 import subprocess
@@ -8,9 +10,12 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from jupytext.cli import jupytext
+from matplotlib.figure import Figure
 from papermill.exceptions import PapermillExecutionError
+from PIL import Image
 
 from rlnotes.teaching.notebook_pairs import (
     build_notebook,
@@ -146,12 +151,26 @@ def test_a_notebook_without_source_is_found(pair, capsys):
     assert "'07_x' is unknown" in capsys.readouterr().err
 
 
+def pixels(figure):
+    """Colors of a PNG in base64, (height, width, 3)."""
+    image = Image.open(io.BytesIO(base64.b64decode(figure)))
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
 def test_clean_drops_widgets_and_keeps_figures():
+    canvas, made = Figure((4, 2), dpi=120), io.BytesIO()
+    axes = canvas.subplots()
+    for slope in range(6):  # as many colors as a figure of the notebooks has, and bands
+        axes.plot([0, 1], [0, slope], label=f"slope {slope}")
+        axes.fill_between([0, 1], [0, slope], [1, slope + 1], alpha=0.2)
+    axes.legend()
+    canvas.savefig(made, format="png")
+    figure = base64.b64encode(made.getvalue()).decode()
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
     widget = view | {"text/plain": "interactive(children=(Checkbox(value=True),))"}
     outputs = [
         nbformat.v4.new_output("display_data", data=widget),
-        nbformat.v4.new_output("display_data", data={"image/png": "aGk="}),
+        nbformat.v4.new_output("display_data", data={"image/png": figure}),
         nbformat.v4.new_output("execute_result", data={"text/plain": f"{Path.home()}"}),
     ]
     cell = nbformat.v4.new_code_cell("x", outputs=outputs, execution_count=3)
@@ -160,11 +179,14 @@ def test_clean_drops_widgets_and_keeps_figures():
     cleaned = clean_notebook(notebook)
     assert "widgets" not in cleaned.metadata and cleaned.cells[0].metadata == {}
     assert cleaned.cells[0].execution_count == 3
-    assert [x.data for x in cleaned.cells[0].outputs] == [
-        {"image/png": "aGk="},
-        {"text/plain": "~"},
-    ]
+    kept, text = (x.data for x in cleaned.cells[0].outputs)
+    assert text == {"text/plain": "~"} and list(kept) == ["image/png"]
     nbformat.validate(cleaned)
+    before, after = pixels(figure), pixels(kept["image/png"])
+    assert before.shape == after.shape and np.abs(before - after).max() < 24
+    assert len(kept["image/png"]) < len(figure) / 2
+    again = clean_notebook(cleaned).cells[0].outputs[0].data
+    assert again == kept
 
 
 def test_a_sync_from_jupyter_carries_no_metadata_into_the_source(pair):
