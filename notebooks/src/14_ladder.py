@@ -239,10 +239,6 @@ TECHNIQUES = {  # rung, alone, left out
 }
 
 
-def recorded(*arms):
-    return all((DAPO / arm).is_dir() for arm in arms)
-
-
 def difference(first, second):
     return rl.paired_difference(finals(first, second), SAMPLED, first, second).interval
 
@@ -253,11 +249,9 @@ figure, axes = plt.subplots(figsize=(8, 3.4))
 rows = []
 for y, (name, (rung, one, left_out)) in enumerate(TECHNIQUES.items()):
     pairs = (rung.split(), one.split(), ("dapo", left_out))
-    found = [difference(*pair) if recorded(*pair) else None for pair in pairs]
-    rows.append((name, *(str(x) if x else "not run yet" for x in found)))
+    found = [difference(*pair) for pair in pairs]
+    rows.append((name, *map(str, found)))
     for n, (way, interval) in enumerate(zip(ways, found, strict=True)):
-        if interval is None:
-            continue
         color, at = ("#0072B2", "#D55E00", "#009E73")[n], y + 0.2 * (n - 1)
         axes.hlines(at, interval.low, interval.high, color=color, lw=2)
         label = way if way not in axes.get_legend_handles_labels()[1] else None
@@ -265,14 +259,23 @@ for y, (name, (rung, one, left_out)) in enumerate(TECHNIQUES.items()):
 axes.axvline(0, color="black", lw=0.8)
 axes.set_yticks(range(5), list(TECHNIQUES))
 axes.invert_yaxis()
-axes.set(xlabel="difference in held-out accuracy, 95 % interval of five pairs")
+axes.set(xlabel="difference in held-out accuracy, 95 % interval")
 axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+for other in ("naive", "resample"):
+    best = difference("without_tokens", other)
+    print(f"DAPO without the token-level loss, less {other}: {best}")
 pd.DataFrame(rows, columns=["technique", *ways]).set_index("technique")
 
 # %% [markdown]
-# Read a row from left to right. Where the three agree, the technique does something of its own;
-# where they do not, what it does depends on what is there already, as between Table 1 and verl's
-# reproduction.
+# Five pairs of seeds an interval, ten for dynamic sampling alone. Two techniques do the same in all three
+# readings. Dynamic sampling gains 0.04 to 0.05, whatever stands beside it. The token-level loss loses 0.07 or
+# 0.08; alone it is lower in all five seeds too, but naive GRPO's seeds lie so far apart that the interval
+# holds 0. Clip-higher and the punishment do nothing that would matter as rungs and in the whole. Overlong
+# filtering, whose rung is the arm alone, points upward in both of its readings and is decided in neither.
+#
+# So the best recipe here is the whole of DAPO without its token-level loss, and dynamic sampling alone is not
+# shown to be worse than that. Its difference to naive GRPO holds 0 as well. It was picked after the fact, as the
+# best of fourteen arms, which flatters it.
 
 # %% [markdown]
 # ### At equal updates and at equal samples
