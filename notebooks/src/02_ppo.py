@@ -88,7 +88,7 @@ _ = draw_graph(boxes, arrows, size=(10.4, 4.4))
 # 1. **Sample.** The policy answers a batch of questions. We keep the tokens and $\log \pi_\text{old}$ of each.
 # 2. **Score.** The reward is paid at the last token. Where there is a reference, a KL penalty is paid at every token.
 # 3. **Predict.** The critic gives $V(s_t)$ before every token, where $s_t = (q, o_{<t})$ is the question with the answer so far.
-# 4. **Advantages.** GAE turns rewards and values into $\hat A_t$, from the last token to the first. The critic's target is
+# 4. **Advantages.** Generalized advantage estimation (GAE) turns rewards and values into $\hat A_t$, from the last token to the first. The critic's target is
 #    $R_t = \hat A_t + V(s_t)$. Both are numbers from here on, and no gradient flows through them.
 # 5. **Update.** For each of $K$ epochs and for each mini-batch, the policy makes one step on its clipped loss, and the critic one step on
 #    its squared error.
@@ -172,7 +172,7 @@ print(deltas(rewards, values, gamma=1.0))
 # %% [markdown]
 # ## ADVANTAGES: GAE as a sum and as a recursion
 #
-# The surprise of one token trusts the critic for all that follows. Generalized advantage estimation (GAE) adds the surprises of the later tokens, with
+# The surprise of one token trusts the critic for all that follows. GAE adds the surprises of the later tokens, with
 # weights that fall by $\gamma\lambda$ at each step (PPO Eq 11). The sum is a recursion from the back:
 #
 # $$\hat A_t = \sum_{k=0}^{T-1-t} (\gamma\lambda)^k\,\delta_{t+k}
@@ -278,7 +278,7 @@ check_exercise("ppo-3", steps_back)
 #
 # The left panel shows the weight $\lambda^k$ of the surprise $k$ steps ahead. The right panel shows what that means for an answer of 400
 # tokens and a critic that knows nothing yet. $\lambda = 0.95$ looks close to 1, and with it all but the last few dozen tokens of a chain of thought
-# hear nothing of the reward.
+# hear almost nothing of the reward.
 
 # %% tags=["hide-input"]
 lams = (0.5, 0.9, 0.95, 0.99, 1.0)
@@ -457,7 +457,7 @@ arrows += [(f"1 {i + 1}", f"1 {i}", "-", "") for i in (1, 0)]
 _ = draw_graph(boxes, arrows, size=(9.8, 2.8))
 
 # %% [markdown]
-# PPO's Figure 1 shows the same as curves; the slopes on the right are autograd's. For the bad token the loss grows without bound on the right. With a running kernel,
+# PPO's Figure 1 shows the same as curves; the slopes on the right are autograd's. For the bad token the objective falls without bound on the right. With a running kernel,
 # the sliders below move both sides of the band. [08 DAPO](08_dapo.ipynb) raises the upper one alone.
 
 # %%
@@ -605,7 +605,7 @@ held_out.set_axis(["before", "after"]).round(2)
 # [15](15_ppo_measured.ipynb) finds just that. The clip is at work from the first step, because the second to fourth update of every batch see ratios other than 1.
 #
 # On held-out sums the policy gains when its answers are *sampled*. Greedily decoded, it could answer all of them before: they were held out of RL, and not
-# of its pretraining. RL on the other sums makes a known answer likelier, and costs some of the greedy ones.
+# of its pretraining. In this run RL has made known answers likelier, and it has cost some of the greedy ones.
 
 # %% [markdown]
 # ### When the clip binds
@@ -642,7 +642,7 @@ _ = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 #
 # ## What changed
 #
-# The config of PPO less that of GRPO, which [00](00_first_step.ipynb) has used. Fields on which they agree are left out. `bnpo` is the mean over all
+# The table has the fields in which the configs of PPO and of GRPO (used in [00](00_first_step.ipynb)) differ. `bnpo` is the mean over all
 # tokens of the mini-batch, as in our step above.
 
 # %% tags=["nbval-check-output"]

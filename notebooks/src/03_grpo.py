@@ -278,7 +278,7 @@ print("held: w(p)·∇p is the gradient by enumeration, with std and without")
 # %% [markdown]
 # Dividing by the standard deviation makes questions near $p=0$ and $p=1$ count more than those at one half.
 # [Dr. GRPO](https://arxiv.org/abs/2503.20783) (§3.1) calls it the *question-level difficulty bias*. The larger the group, the stronger it is. Without the
-# division every question counts the same. With a running kernel you can move the group size and $p$ below the figure.
+# division every question counts the same. The black dot marks one $p$. With a running kernel you can move it, and the group size, below the figure.
 
 
 # %% tags=["hide-input"]
@@ -557,7 +557,7 @@ assert passes.loc[2:, "clip_ratio/region_mean"].max() > 0
 
 # %% [markdown]
 # The clip stops nothing in the first pass and some tokens from the second on, here mostly on the low side: tokens of wrong answers that have lost a
-# fifth of their probability. With `num_iterations=1` and one mini-batch, `epsilon`, `epsilon_high` and `delta` change nothing. DeepSeekMath
+# fifth of their probability. With `num_iterations=1` and one mini-batch, `epsilon` and `epsilon_high` change nothing. DeepSeekMath
 # made one update per batch, so its GRPO never clipped. R1 and DAPO make sixteen. The distance to the sampler goes on growing while the clip binds: the clip takes the
 # gradient from tokens that have left the range, but it does not hold the policy back. [15](15_ppo_measured.ipynb) shows how much further the policy goes without it.
 
@@ -596,7 +596,7 @@ print(table[table.nunique(axis=1) > 1].to_string())
 # `num_generations` rows. Masks and ratios are (N, T).
 #
 # **grpo-1.** The closed form for `correction=0`: from $k$ right of $G$, return the advantage of a right completion and of a wrong one, as a
-# tuple. Predict first: which of the two is larger in size when one of four is right?
+# tuple.
 
 
 # %%

@@ -43,7 +43,7 @@ import torch
 from ipywidgets import interact
 
 import rlnotes as rl
-from rlnotes.analysis.figures import ALGORITHM_COLORS, use_style
+from rlnotes.analysis.figures import ALGORITHM_COLORS, ALGORITHM_NAMES, use_style
 from rlnotes.rollouts.scoring import packed_logps
 from rlnotes.teaching.drawings import draw_graph
 from rlnotes.teaching.exercises import check_exercise
@@ -318,8 +318,7 @@ for name in ("β = 0.04", "β = 1"):
 
 # %% [markdown]
 # Each line is a seed, and the left axis is logarithmic. One seed drifts far without the term, so read the ranges and not the means. With $\beta=1$ the policy stays close in every seed and earns
-# less: the pull stops the learning along with the drift. DeepSeekMath's $\beta=0.04$ does the same on
-# a small scale: the KL is lower in every seed, and these seeds show no loss of reward. One could have computed that beforehand: the slope of the term is $\beta\,(1-e^d)$, at $|d|=0.5$ some 0.02, beside
+# less: the pull stops the learning along with the drift. DeepSeekMath's $\beta=0.04$ holds the policy back a little: the KL is lower in every seed, and these seeds show no loss of reward. One could have computed that beforehand: the slope of the term is $\beta\,(1-e^d)$, at $|d|=0.5$ some 0.02, beside
 # advantages near 1. The term matters where the policy has gone far, and it adds up over
 # thousands of updates.
 #
@@ -400,7 +399,7 @@ def draw_pair(first=10, second=100):
         share_axes.barh(n, share[1], left=share[0], color=color)
     weight_axes.set_xticks([0, 4, 12, 16, 24, 28], [str(first), str(second)] * 3)
     weight_axes.set(xlabel="tokens of the answer", ylabel="weight of one token")
-    share_axes.set_yticks(range(3), ["grpo", "dapo", "dr_grpo"])
+    share_axes.set_yticks(range(3), [ALGORITHM_NAMES[x] for x in found])
     share_axes.invert_yaxis()
     label = f"share of the loss: {first} tokens (pale), {second} tokens"
     share_axes.set(xlabel=label, xlim=(0, 1))
@@ -500,9 +499,9 @@ bias = {loss_type: follow(loss_type) for loss_type in ("grpo", "dr_grpo")}
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(figsize=(5, 3))
 for loss_type, history in bias.items():
-    color = ALGORITHM_COLORS[loss_type]
-    axes.plot(history[:, 0], color=color, label=f"{loss_type}, right")
-    axes.plot(history[:, 1], "--", color=color, label=f"{loss_type}, wrong")
+    color, name = ALGORITHM_COLORS[loss_type], ALGORITHM_NAMES[loss_type]
+    axes.plot(history[:, 0], color=color, label=f"{name}, right")
+    axes.plot(history[:, 1], "--", color=color, label=f"{name}, wrong")
 axes.set(xlabel="update", ylabel="mean length, tokens", ylim=(0, 21))
 axes.set_title("length when nobody pays for length")
 axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -537,7 +536,8 @@ norms = lab.groupby("algorithm")["grad_norm"].mean()
 print(f"mean grad_norm, GRPO over Dr. GRPO: {norms['grpo'] / norms['dr_grpo']:.1f}")
 
 # %% [markdown]
-# This is not what the length bias predicts: **these seeds do not show longer wrong answers under GRPO**. Dr. GRPO's are 3 tokens shorter, with an interval from −9 to +2.5.
+# **These seeds do not decide whether wrong answers are longer under GRPO.** Dr. GRPO's are 3 tokens shorter, the side that the length bias predicts,
+# but the interval from −9 to +2.5 holds zero.
 # Dr. GRPO's accuracy is lower at
 # step 80 in all five seeds, but the interval of the difference contains zero. One of its seeds fell half way and came back ([12](12_compare_runs.ipynb) prints it). We have not found out why. Its gradient
 # is four times smaller (`grad_norm`, the last line of the output), but AdamW mostly undoes a constant factor. Both ran at one learning rate, which may suit one of them better; tuning

@@ -26,7 +26,7 @@
 # * read R1-Zero's curves without mixing two versions of one paper,
 # * take "language mixing" apart: per word, per response, per switch.
 #
-# **Reading:** about 30 minutes. **Running:** two to four minutes, most of it a live run on SmolLM2.
+# **Reading:** about 31 minutes. **Running:** two to four minutes, most of it a live run on SmolLM2.
 # **Paper:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948); *v1* is the text of January 2025, *v2* that of January 2026. **Builds on:**
 # [03 GRPO](03_grpo.ipynb), the algorithm, and [01 The search lab](01_search_lab.ipynb). **Next:** [06 R1's pipeline](06_r1_pipeline.ipynb).
 
@@ -157,11 +157,11 @@ print(table.drop(columns="completion").astype(int, errors="ignore").to_string())
 # %% [markdown]
 # Our lines and the library's agree on all of them. Why each scores what it does:
 #
-# * *No tags* and *outside the block*: right, and unpaid. The rule reads no number outside the block.
+# * *No tags* and *outside the block* are right and unpaid, because the rule reads no number outside the block.
 # * *Two answers*: a policy that may answer twice is paid for guessing; so neither counts.
-# * *Upper case, nested, unclosed*: every tag counts once and in order. *Nested* has its answer
+# * *Upper case, nested, unclosed*: each of the four tags must stand there once, in lower case and in order. *Nested* has its answer
 #   inside the thought, where none is given; *empty thinking* loses the format alone.
-# * *Code* and *a sum*: read as text. `5 + 7` is no number, and nothing computes 12.
+# * *Code* and *a sum* are read as text. `5 + 7` is no number, and nothing computes 12.
 # * *Arabic digits* are digits (Unicode decimal), so this is a right answer.
 # * *Wrong thinking* gets full pay: **neither rule reads the thinking**. R1-Zero is about that
 #   freedom. It is also why nothing keeps the thinking readable.
@@ -256,8 +256,9 @@ print(rl.wide_table(rl.paper_table("r1v1_table2")).T.to_string())
 
 # %% [markdown]
 # The curves are v1's Figures 2 and 3, digitized from a bitmap: one training run, no error
-# bars, "step" is a policy update. Thin lines are o1-0912, which v1 draws beside it: pass@1
+# bars, "step" is a policy update. Thin dashed lines are o1-0912, which v1 draws beside it: pass@1
 # 0.744, and **cons@64** 0.833 next to R1-Zero's **cons@16**.
+# The band of the right panel is the spread of the raw curve.
 
 # %% tags=["hide-input"]
 aime = rl.paper_curve("r1v1_fig2_aime")
@@ -299,8 +300,7 @@ print(ends.to_string(index=False))
 #
 # `configs/r1_zero.yaml` is the recipe at our size: GRPO from SmolLM2-135M-*Instruct*, the two rules with one weight, and a small KL term. Since
 # [03](03_grpo.ipynb) the reward, the template and $\beta=0.001$ are new. The table below sets our values beside
-# R1-Zero's (v2, §2.1). The largest difference is the start: R1-Zero starts from a *base* model,
-# without any SFT. Our policy has been instruction-tuned, though not for this format, so nothing here tests
+# R1-Zero's (v2, §2.1). The largest difference is the start: R1-Zero starts from a *base* model, without any supervised fine-tuning (SFT). Our policy has been instruction-tuned, though not for this format, so nothing here tests
 # "without SFT".
 
 # %% tags=["nbval-check-output"]
@@ -473,10 +473,10 @@ for key in mixing.columns[3:7]:
     print(f"{key:23} {difference}")
 
 # %% [markdown]
-# Responses that hold two languages become more frequent. On average, however, neither the share of Chinese words nor
-# the switching changes. A longer response has more words, so it is more likely to hold both languages although each word is chosen as before. Seed by
-# seed (thin lines) the share *drifts*: down in four seeds, up by half in one. RL
-# did not teach mixing. No reward holds the language in place, so it moves by chance.
+# Responses that hold two languages become more frequent. For the share of Chinese words and for the switching, however, the
+# interval holds zero. A longer response has more words, so it is more likely to hold both languages even when each word is chosen as before. Seed by
+# seed (thin lines) the share *drifts*: down in four seeds, up by half in one. So these seeds do not show that RL taught
+# mixing. No reward holds the language in place, so it can move by chance.
 #
 # `readable` in the tables is our rule that every try is well formed and none is made twice. It measures waste,
 # not whether a person can read the text. **[Erratum 11](../docs/errata.md#erratum-11)**: the slide's two drawbacks are v1's; v2 adds that
@@ -512,7 +512,7 @@ for metric, name in names.items():
 #   is learned first and from then on is a constant in every group: look at
 #   `frac_reward_zero_std`.
 # * **Accuracy rises and nobody can read it.** No rule reads the thinking. Log what you want to
-#   keep (`language_consistency`, readability), also when you do not reward it.
+#   keep (`language_consistency`, readability), even when you do not reward it.
 # * **`completions/clipped_ratio` rises with the length.** A response that is cut off gets neither
 #   reward, whatever it had found. R1-Zero's limit was raised in mid-run.
 # * **Two versions of one paper in one table.** 71.0 and 77.9 are both R1-Zero's AIME.

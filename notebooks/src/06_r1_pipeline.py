@@ -21,7 +21,7 @@
 # You will be able to
 #
 # * draw R1's pipeline, and say which arrow carries weights and which carries data,
-# * write the loss of supervised fine-tuning, and say how it differs from a policy gradient,
+# * write the loss of supervised fine-tuning (SFT), and say how it differs from a policy gradient,
 # * read all of R1's stages with intervals over seeds,
 # * weigh distillation against RL on one axis of compute, with an honest control.
 #
@@ -174,7 +174,7 @@ pd.DataFrame({"base": describe(base), "after SFT": describe(pupil)}).round(2)
 #
 # Mean and 95 % interval of each stage. A share lies in [0, 1], so its interval is cut there. The base is one policy for all seeds and has no interval over them, which is not certainty: its 0.26 is of
 # 1,024 responses. Accuracy is that of held-out questions of three sizes, eight samples each; the other columns describe the responses to `search`. *Readable* is our rule that every try is well formed
-# and none is made twice.
+# and none is made twice, and *short* is a response of at most 64 tokens.
 
 # %% tags=["nbval-check-output"]
 LEVELS = ["search-easy", "search", "search-hard"]
@@ -320,7 +320,6 @@ keys += ["rewards/language_consistency_reward/mean"]
 figure = figures.plot_bands(runs, keys, by="run", colors=colors, columns=2)
 panel = figure.axes[-1]
 panel.plot(kept.groupby("step")["share"].mean(), "--", color=colors["zero"])
-panel.set_title("language consistency", fontsize=9)
 figure.set_size_inches(8, 4.8)
 
 # %% tags=["nbval-check-output"]
@@ -414,8 +413,7 @@ _ = axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 # The paper's Table 6 leaves three questions open, and the lab can ask them: what does each side
 # *cost*, does it matter what the student can do before, and is it the **teacher** or the
 # **selection**? We train `search-teacher` (a larger policy) by RL, let it answer, keep
-# what is right and readable, and teach two students 256, 1,024 and 4,096 answers: `search-base`,
-# who knows a hit when it sees one, and `search-control`, who does not. The control
+# what is right and readable, and teach two students 256, 1,024 and 4,096 answers: `search-base`, which knows a hit when it sees one, and `search-control`, which does not. The control
 # experiment does the same with the student's *own* answers: same rules, no teacher.
 
 # %% tags=["nbval-check-output"]
@@ -490,7 +488,7 @@ for student in ("search-base", "search-control"):
     print(f"; the teacher's RL {teacher['teraflops'].mean():.2f}")
 
 # %% [markdown]
-# The slide's sentence is about these differences, paired by seed, at the largest lesson.
+# The slide says "Distillation > RL". Here are the differences, paired by seed, at the largest lesson.
 # RL stands there twice: at its end, and stopped where it has spent what that lesson costs (the
 # teacher for free).
 
@@ -525,7 +523,7 @@ for student in ("search-base", "search-control"):
     print(f"{student:14} {early[student]}, RL at {budget:.2f} teraflops\n")
 
 # %% [markdown]
-# **For the same compute, the slide's sentence holds.** Stopped where it has spent what the largest
+# **For the same compute, the slide's claim holds here.** Stopped where it has spent what the largest
 # lesson costs, RL is far behind it, for both students: copying is cheap. Two things keep it from
 # being the whole story.
 #

@@ -25,7 +25,7 @@
 # * say what a jump in a training curve proves when a setting was changed at the same step,
 # * tell by pass@k whether training found new answers or made old ones likely.
 #
-# **Reading:** about 34 minutes. **Running:** half a minute. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v1 and v2); [Dr. GRPO](https://arxiv.org/abs/2503.20783);
+# **Reading:** about 35 minutes. **Running:** half a minute. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v1 and v2); [Dr. GRPO](https://arxiv.org/abs/2503.20783);
 # [Gandhi et al.](https://arxiv.org/abs/2503.01307); oat-zero's blog post.
 # **Builds on** [03 GRPO](03_grpo.ipynb) and [05 R1-Zero](05_r1_zero.ipynb). **Next:** [08 DAPO](08_dapo.ipynb). How
 # reflection is counted, and how well, is the appendix [16 Counting reflection](16_counting_reflection.ipynb).
@@ -171,9 +171,11 @@ colors = [BLUE] * 3 + [ORANGE] * 2  # bars begin at 1, no change
 bars = right.barh(
     list(factors), [factor - 1 for factor in factors.values()], left=1, color=colors
 )
-right.bar_label(bars, [f"× {factor:.2g}" for factor in factors.values()], fontsize=8)
+right.bar_label(
+    bars, [f"× {factor:.2g}" for factor in factors.values()], fontsize=8, padding=2
+)
 right.axvline(1, color="black", lw=0.8)
-right.set(xscale="log", xlim=(0.08, 60), title="end over start")
+right.set(xscale="log", xlim=(0.05, 80), title="end over start")
 right.invert_yaxis()
 
 # %% [markdown]
@@ -514,7 +516,7 @@ for key, title in lengths.items():
     print("   ", rl.paired_difference(finals, key, "dr_grpo", "grpo"))
 
 # %% [markdown]
-# Wrong answers do grow, fourfold, as in Dr. GRPO's figure, but **under both algorithms**. Dr. GRPO's are 3 tokens
+# Wrong answers do grow, here fourfold, as in Dr. GRPO's figure, but **under both algorithms**. Dr. GRPO's are 3 tokens
 # shorter at the end, and the interval holds zero. Right answers become longer by a third. The growth has another cause here: a wrong
 # answer of the beginning gave up after one miss, and one of the end searched until the limit cut it off. Five pairs of runs
 # do not show the bias, and intervals of this width do not exclude a small one.
@@ -671,7 +673,7 @@ print(pd.DataFrame(table).T.to_string())
 # * **No step 0.** Base models say `wait` before any RL. Look at `eval/search/waits` at step 0, or give `rlnotes reflect` a `--baseline`.
 # * **One normalization.** Longer responses have more of every word.
 # * **Truncation.** Under a limit, a word at the end of a long response is never written (`completions/clipped_ratio`).
-# * **Matching as if it were an experiment.** Who reflects has failed once already.
+# * **Matching as if it were an experiment.** A response that reflects has failed once already.
 # * **A count without its prompt.** The same weights say few or many `wait` under two prompts: [16](16_counting_reflection.ipynb).
 #
 # [docs/symptoms.md](../docs/symptoms.md) has these in the words in which people ask.
@@ -712,7 +714,7 @@ print("your prediction:", prediction or "none yet: fill in the line, run again")
 # <details><summary>Answer</summary>
 #
 # More, by far. The trained policy goes on guessing until it meets a hit, so a forced `wait` costs it tokens and seldom the answer.
-# `search-base` gives up after half of its misses. The word is the same, and its price belongs to the policy.
+# `search-base` gives up after half of its misses. So what the word costs depends on the policy.
 #
 # </details>
 #

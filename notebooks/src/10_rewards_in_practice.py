@@ -16,8 +16,7 @@
 # question → rollouts → **rewards** → advantages → objective → update → record → figure
 #
 # "Is the answer right?" sounds like one line of code. Between the model's tokens and the number 1 or 0 stand a template, a decoder, a
-# parser, a reference answer and a comparison, and each can be wrong without an error message. A wrong reward is worse than a wrong
-# learning rate, because training finds every hole in it.
+# parser, a reference answer and a comparison, and each can be wrong without an error message. Training then moves the policy to whatever the wrong reward pays.
 #
 # You will be able to
 #
@@ -169,7 +168,7 @@ rows = []
 for person, texts in (("right", RIGHT), ("wrong", WRONG)):
     for text in texts:
         paid = {name: int(rule(text)) for name, rule in rules.items()}
-        rows.append({"completion": text[:44], "a person": person} | paid)
+        rows.append({"completion": text[:48], "a person": person} | paid)
 table = pd.DataFrame(rows)
 print(table.to_string(index=False))
 
@@ -192,7 +191,8 @@ for name in rules:
 def who_pays(text):
     read = {"strict": final_answer(text, "boxed"), "lenient": last_number(text)}
     for name, rule in rules.items():
-        print(f"{name:8} pays {rule(text):.0f}   has read {read.get(name, '')}")
+        what = f", has read {read[name]}" if name in read else ""
+        print(f"{name:8} pays {rule(text):.0f}{what}")
     print("format  ", rl.format_reward(completions=[text])[0])
 
 
@@ -285,7 +285,9 @@ for reward in (somewhere, rl.get_accuracy_reward(task.verify)):
     found = probe(reward, task, "accuracy")
     names = found.paid_shortcuts
     print(f"{found.reward}: pays for {len(names)} shortcuts, leaves", end=" ")
-    print(f"{len(found.unpaid_honest)} honest answers unpaid; {', '.join(names[:8])}")
+    print(f"{len(found.unpaid_honest)} honest answers unpaid")
+    for name in names[:6]:
+        print("   pays for:", name)
 
 # %% [markdown]
 # The command line has the same: `rlnotes probe my_rewards.py:brevity --task gsm8k` ([docs/own_rewards.md](../docs/own_rewards.md)).
@@ -325,7 +327,7 @@ controls = {
     ).tolist(),
     "wrong": lambda verdicts: [1.0 - verdict for verdict in verdicts],
 }
-size = {"generation_batch_size": 64, "num_generations": 8, "max_steps": 20}
+size = {"generation_batch_size": 64, "num_generations": 8, "max_steps": 12}
 size |= {"max_completion_length": 12, "learning_rate": 1e-3, "bf16": False}
 
 
@@ -351,7 +353,7 @@ def true_accuracy(control, seed):
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     curves = {
-        name: torch.tensor([true_accuracy(control, seed) for seed in range(3)])
+        name: torch.tensor([true_accuracy(control, seed) for seed in range(5)])
         for name, control in controls.items()
     }
 print("the library said:", *sorted({str(one.message) for one in said}), sep="\n")
@@ -361,11 +363,11 @@ figure, axes = plt.subplots(figsize=(7.5, 3))
 looks = {"true": "#0072B2", "constant": "#999999", "random": "#E69F00"}
 looks["wrong"] = "#D55E00"
 for name, values in curves.items():
-    axes.plot(range(1, 21), values.T, color=looks[name], lw=0.6, alpha=0.6)
-    axes.plot(range(1, 21), values.mean(0), color=looks[name], lw=2, label=name)
+    axes.plot(range(1, 13), values.T, color=looks[name], lw=0.6, alpha=0.6)
+    axes.plot(range(1, 13), values.mean(0), color=looks[name], lw=2, label=name)
 axes.set(xlabel="step", ylabel="share of right answers", ylim=(0, 1))
-axes.set_xticks(range(0, 21, 5))
-axes.set_title("true accuracy under four rewards: three seeds and their mean")
+axes.set_xticks(range(0, 13, 3))
+axes.set_title("true accuracy under four rewards: five seeds and their mean")
 axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 for name, values in curves.items():
     first, last = values[:, :5].mean(), values[:, -5:].mean(1)
@@ -375,7 +377,7 @@ for name, values in curves.items():
     print(f"(seeds {last.min():.2f} to {last.max():.2f})")
 
 # %% [markdown]
-# The constant reward changes nothing, and the library says so at the first step. Its curve is the difficulty of the questions. The random reward moves the policy, but not in any direction that these three seeds could show. The wrong reward does harm, as it should. If a random reward *raises* the accuracy of your model, the
+# The constant reward changes nothing, and the library says so at the first step. Its curve is the difficulty of the questions. The random reward moves the policy, but not in any direction that these five seeds could show. The wrong reward does harm, as it should. If a random reward *raises* the accuracy of your model, the
 # gain is not your reward's: look for what else the update does, such as sharpening what was probable already or a clip that treats the two signs differently.
 #
 # ## Rewards that rank siblings
@@ -477,9 +479,9 @@ print(
 #
 # * **The format reward is 0 from the first step to the last.** The template has opened the tag, or the strict rule is never fulfilled by chance.
 # * **Accuracy is 0 although the samples look right.** Read ten completions with their special tokens, and ask the verifier about the references themselves.
-# * **The reward jumps to its maximum within some steps.** Read the samples: a shortcut was found. `probe` would have found it.
+# * **The reward jumps to its maximum within some steps.** Read the samples: a shortcut was found. Ask `probe` before you train.
 # * **Training accuracy and a public leaderboard disagree.** One is strict and the other lenient, or k differs.
-# * **A reward takes seconds.** A formula is compared that never ends. Look at `verdicts/timed_out`.
+# * **A reward takes seconds.** The comparison of two formulas does not end. Look at `verdicts/timed_out`.
 #
 # ## Exercises
 #

@@ -24,7 +24,7 @@
 # * read reward, length, entropy and held-out accuracy side by side,
 # * say how much of a rise is *stopping*, how much *sharpening*, how much *new answers* (at most).
 #
-# **Time:** some five minutes on two cores, and a quarter of an hour to read. **Memory:** under 6 GB.
+# **Reading:** about 25 minutes. **Running:** some five minutes on two cores. **Memory:** under 6 GB.
 # **Builds on** [03 GRPO](03_grpo.ipynb), [08 DAPO](08_dapo.ipynb), [09 GDPO](09_gdpo.ipynb).
 # **Next:** [12 Compare runs](12_compare_runs.ipynb).
 #
@@ -322,7 +322,7 @@ keys = [key for key in keys if key not in still]
 for key in still:
     print(f"{in_words(key)[0]} ({key}): {steps[key].iloc[0]:g} in every step")
 
-# %%
+# %% tags=["hide-input"]
 figure = figures.plot_run(steps, keys)
 if config.max_steps < wanted.max_steps:
     print(
@@ -391,9 +391,9 @@ show(after, 3, only=0)
 # the untrained pass@k, and whatever happens on them can be had without anything new. The rise of the sampled
 # accuracy then has three parts, and they add up:
 #
-# 1. **stopping**: the *untrained* samples, each cut at its first sentence, over the same samples uncut;
-# 2. **sharpening**: the trained samples over the cut ones, on the questions in reach;
-# 3. **new answers**: the same on the other questions. It cannot be more than 1 − pass@k.
+# 1. **stopping**: the accuracy of the *untrained* samples, each cut at its first sentence, minus that of the same samples uncut;
+# 2. **sharpening**: the accuracy of the trained samples minus that of the cut ones, on the questions in reach;
+# 3. **new answers**: the same difference on the other questions. It cannot be more than 1 − pass@k.
 
 # %%
 whole, cut, trained = right(before), right(before, first_sentence), right(after)
@@ -415,7 +415,7 @@ pd.DataFrame(
     {"part": pd.Series(gain).round(3), "sampled accuracy so far": levels.round(3)}
 )
 
-# %%
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(figsize=(6, 2.8))
 bottoms = [0, *levels[:-1]]
 colors = ["#999999", "#E69F00", "#0072B2", "#D55E00"]

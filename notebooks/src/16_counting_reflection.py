@@ -25,12 +25,13 @@
 # * name the control that tells reflection from the habit of saying `wait`,
 # * report a count together with its prompt, and say why it means little without.
 #
-# **Reading:** about 28 minutes. **Running:** a few seconds. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v2);
+# **Reading:** about 29 minutes. **Running:** a few seconds. **Papers:** [DeepSeek-R1](https://arxiv.org/abs/2501.12948) (v2);
 # [Gandhi et al.](https://arxiv.org/abs/2503.01307); [Dr. GRPO](https://arxiv.org/abs/2503.20783).
 # **Builds on** [01 The search lab](01_search_lab.ipynb) and [07](07_aha_moment.ipynb).
 
 # %%
 import re
+import textwrap
 from collections import Counter
 
 import matplotlib.pyplot as plt
@@ -234,9 +235,8 @@ for name, behavior_name in examples.items():
     row = by_id[name]
     seen = rl.detect_behaviors(row["prompt"], row["completion"])[behavior_name]
     verdict = "detected, not there" if seen else "there, not detected"
-    print(
-        f"{behavior_name}, {verdict}:\n    " + " ".join(row["completion"][:230].split())
-    )
+    print(f"{behavior_name}, {verdict}:")
+    print(textwrap.indent(textwrap.fill(row["completion"][:230], 90), "    "))
 
 # %% [markdown]
 # The first says `no` and denies nothing. The second corrects itself by "is not correct", which no pattern foresaw. The third announces a check
@@ -356,6 +356,8 @@ def layers(rows, behavior):
 # | no colon | `make 5 from 7 4 6` |
 # | an example before | a solved question with one `wait`, then `make 5 from 7 4 6 :` |
 # | begins with wait | `make 5 from 7 4 6 : wait` |
+#
+# The last form is kept for an exercise.
 
 # %% tags=["nbval-check-output"]
 folder = data / "experiments" / "reflection_prompts"
@@ -373,10 +375,11 @@ record["said"] = [sum(words.values()) for words in record["words"]]
 grouped = record[in_lab].groupby(["policy", "form"], sort=False)
 found = {key: layers(rows, "backtracking") for key, rows in grouped}
 lab = pd.DataFrame(found).T
-print(lab.drop(columns=["tokens", "with − without"]).map(str).to_string())
+shown = lab.drop(columns=["tokens", "with − without"]).drop("begins with wait", level=1)
+print(shown.map(str).to_string())
 
 # %% tags=["hide-input"]
-FORMS = list(dict.fromkeys(form for _, form in found))
+FORMS = list(dict.fromkeys(form for _, form in found))[:-1]  # one is an exercise
 figure, panels = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True)
 looks = {"search-control": (ORANGE, "s"), "search-base": (GRAY, "^")}
 looks["GRPO, seed 0"] = (BLUE, "o")
@@ -405,7 +408,7 @@ _ = panels[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 # * **A prompt that breaks the policy.** Without the colon `wait` triples as well, but backtracking falls from 58 % to 10 % of the responses and accuracy from 96 % to 19 %. The policy
 #   does not reflect more. It no longer writes tries at its question. The example has the same effect.
 #
-# "How much did RL raise `wait`?" has another answer in each form: not clearly at all on two numbers (0.45 to 0.72), and more than sixfold without the colon. The control, which cannot verify, says
+# "How much did RL raise `wait`?" has another answer in each form: not clearly on two numbers (0.45 to 0.72), and more than sixfold without the colon. The control, which cannot verify, says
 # about as many as `search-base` in most forms. Whoever compares two policies must ask both in the same form, and name it.
 
 # %% [markdown]
@@ -463,7 +466,7 @@ panels[0].invert_yaxis()
 # %% [markdown]
 # ### Layer 3 under each prompt
 #
-# Accuracy with minus without a word, matched by question, in every form of both records. A question counts when its four samples hold both kinds:
+# Accuracy with minus without a word, matched by question, in the forms of both records. A question counts when its four samples hold both kinds:
 
 # %% tags=["nbval-check-output"]
 wide = lab["with − without"].map(str).unstack(0)[list(looks)].loc[FORMS]
@@ -494,15 +497,19 @@ print(small.map(lambda one: f"{one}, {one.n} questions").to_string())
 # %%
 prediction = None  # "more", "as many" or "fewer"
 
-if prediction:
-    print(lab.loc["search-control"].loc[["as trained", "begins with wait"]].to_string())
+for name in ("search-control", "GRPO, seed 0") if prediction else ():
+    print(
+        name,
+        lab.loc[name].loc[["as trained", "begins with wait"]].to_string(),
+        sep="\n",
+    )
 print("your prediction:", prediction or "none yet: fill in the line, run again")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# As many, as far as 48 questions can tell: 0.58 [0.43, 0.72] against 0.69 [0.53, 0.85]. For a policy that says `wait` without regard to the result,
-# one more `wait` before the first try does not change how often it says the word. Its backtracking falls, from 31 % to 4 % of the responses, which a count of words does not show. The trained policy goes on for longer: 2.33 against 1.80.
+# As many, as far as 48 questions can tell: the two intervals overlap by more than half. For a policy that says `wait` without regard to the result,
+# one more `wait` before the first try does not change how often it says the word. Its backtracking falls to a few percent of the responses, which a count of words does not show. The trained policy says a few more, and its intervals overlap as well.
 #
 # </details>
 #
