@@ -592,7 +592,7 @@ print(f"step 40: cut off at 40 tokens {cut:.2f}; gain of accuracy on these {gain
 # of it is left: that is what *training* under the higher limit added. It is there in five of five seeds, and it is the small part.
 #
 # A reader who is not told of the setting sees more `wait`, longer thought and a better score at one step, and calls it an aha moment. For R1-Zero the
-# paper itself gives the setting as the reason, and the slide lost that sentence. (Our limit cuts off a quarter of the
+# paper itself gives the setting as the reason, and the slide lost that sentence. (Our limit cuts off more than a quarter of the
 # responses, while R1-Zero's mean at that step is 9,369 of 32,768 tokens.)
 
 # %% [markdown]

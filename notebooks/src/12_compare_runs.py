@@ -163,7 +163,7 @@ figure = figures.plot_bands(
 )
 
 # %% [markdown]
-# The reward reads the final answer alone, and everything moves. Within 20 steps the responses grow from 23 to
+# The reward reads the final answer alone, but the length and the number of `wait` change as well. Within 20 steps the responses grow from 23 to
 # about 60 tokens, and `wait` from 0.7 to about 4 per response. Then both *fall again*, while accuracy goes on
 # rising (Dr. GRPO's stands still from step 30 to 50, where one seed falls). First the policy learns not to give up, and later its
 # guesses get better. Whoever reads the length curve alone sees "thinking time" grow and, twenty steps later, shrink, and
