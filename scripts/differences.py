@@ -193,8 +193,8 @@ This page is written by `python scripts/differences.py`, which executes every ex
 from the library under its conventions. "Itself" marks numbers of the other code base,
 stored in `tests/equations/golden` by a script that ran it. Whatever no code of this
 library can show is marked, with the version in which it was read or run. A link under
-"Where" leads to a line that does not move, or to the file in which the quoted words stand;
-those of TRL 1.16.0 are compared with the installed version by the same test.
+"Where" leads to a line that does not move, or to the file in which the quoted words
+stand; those of TRL 1.16.0 are compared with the installed version by the same test.
 
 ## Reproduce a code base: name it
 

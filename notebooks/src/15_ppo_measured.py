@@ -434,6 +434,7 @@ for kind, (name, color, dash) in looks.items():
         axes.plot(passes, wide.median(axis=1), dash, color=color, label=name)
         low, high = wide.min(axis=1), wide.max(axis=1)
         axes.fill_between(passes, low, high, color=color, alpha=0.12, lw=0)
+        axes.set_xlabel("pass (a new batch at 9 and 17)")
 pairs = asked[asked["batch"] == 3].pivot(index="seed", columns="clip")["accuracy"]
 for kind, (_, color, _) in looks.items():
     panels[2].plot([1 - kind] * 10, pairs[kind], "o", color=color, ms=4)
@@ -442,8 +443,6 @@ panels[0].set(title="distance to the sampler", ylabel="mean k3, nats")
 panels[1].set(title="norm of the gradient", ylabel="norm", yscale="log")
 panels[2].set(title="accuracy after three batches", ylabel="share right", ylim=(0, 0.7))
 panels[2].set(xlim=(-0.4, 1.4), xticks=[0, 1], xticklabels=["ε = 0.2", "no clip"])
-for axes in panels[:2]:
-    axes.set_xlabel("pass (a new batch at 9 and 17)")
 _ = panels[0].legend(fontsize=8, loc="upper right")
 
 # %% [markdown]
