@@ -32,6 +32,7 @@ FILE = "experiments/open_answers.py"
 GDPO = {"multi_objective_aggregation": "normalize_then_sum"}
 MEASURED = {"beta": 1e-9}  # too small to move a weight: only so that the KL is logged
 
+APART = tuple(f"only_{name}" for name in open_answers.CRITERIA)
 # what an arm is paid for; {seed} is filled in; a name without a colon stands in FILE
 PAID: dict[str, tuple[str, ...]] = {
     "bt_biased": ("bt_biased_seed{seed}",),
@@ -44,7 +45,8 @@ PAID: dict[str, tuple[str, ...]] = {
     "ensemble_biased": ("ensemble_biased_seed{seed}",),
     "win_rate_biased": ("win_rate_biased_seed{seed}",),
     "rubric_sum": ("rubric",),
-    "rubric_gdpo": tuple(f"only_{name}" for name in open_answers.CRITERIA),
+    "rubric_gdpo": APART,
+    "rubric_gdpo_weighted": APART,
     "true": ("gold",),
     "bt_fair": ("bt_fair_seed{seed}",),
     "right_and_win_rate": ("only_right", "win_rate_biased_seed{seed}"),
@@ -62,7 +64,8 @@ PAID: dict[str, tuple[str, ...]] = {
 CHANGED: dict[str, dict[str, Any]] = {
     "bt_biased_kl": {"beta": 0.5},
     "bt_biased_weak_kl": {"beta": 0.04},  # DeepSeekMath's
-    "rubric_gdpo": GDPO,
+    "rubric_gdpo": GDPO,  # weights of 1; those of the rubric, and two that are watched:
+    "rubric_gdpo_weighted": GDPO | {"reward_weights": [*open_answers.RUBRIC, 0.0, 0.0]},
     "rubric_gdpo_conditioned": GDPO,
     "right_and_win_rate": GDPO,
 }

@@ -179,6 +179,10 @@ def reward_model_claims() -> list[Claim]:
         ),
         ("GDPO beats the sum", "GDPO Eq 4", "rubric_gdpo", "rubric_sum", joined),
         (
+            *("GDPO with the rubric's weights beats the sum", "GDPO Eq 7"),
+            *("rubric_gdpo_weighted", "rubric_sum", joined),
+        ),
+        (
             *("style counted where right beats style", "GDPO Eq 8"),
             *("rubric_gdpo_conditioned", "rubric_gdpo", joined),
         ),
