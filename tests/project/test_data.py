@@ -15,7 +15,7 @@ ROWS = {
     if line.startswith("| `") and (cells := line.split("|"))
 }
 
-ONE_ARM = r"(python experiments/\w+\.py)(?: \w+)? --arms (\S+) --seeds (\d+)"
+ONE_ARM = r"((?:python experiments/)?\w+\.py)(?: \w+)? --arms (\S+) --seeds (\d+)"
 
 
 def filled(text, algorithm, seed):
