@@ -108,6 +108,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "grpo_quarter": GRPO | {"reward_weights": [1.0, 0.25]},
     "gdpo_half": {"reward_weights": [1.0, 0.5]},
     "grpo_half": GRPO | {"reward_weights": [1.0, 0.5]},
+    "gdpo_w75": {"reward_weights": [1.0, 0.75]},
+    "grpo_w75": GRPO | {"reward_weights": [1.0, 0.75]},
 }
 # the most important first: a sweep that is stopped should have been worth its time
 ARMS: dict[str, dict[str, Any]] = {
@@ -120,7 +122,7 @@ ARMS: dict[str, dict[str, Any]] = {
         ("short", ["grpo", "gdpo"]),
         ("length", list(METHODS)[11:14]),
         ("short", ["saturation", "lagrangian", "where_right"]),
-        ("length", ["grpo_half"]),
+        ("length", list(METHODS)[14:]),
         ("smollm2", ["grpo", "gdpo"]),
         ("toy", [*list(METHODS)[:5], *list(METHODS)[6:11]]),
         ("conflict", [*list(METHODS)[:5], *list(METHODS)[6:11]]),

@@ -51,6 +51,9 @@ GRPO, conditioned: more right | Table 4 | right | length_grpo_conditioned | leng
 both conditioned | Table 4 | right | length_gdpo_conditioned | length_grpo_conditioned
 a weight of .25 relaxes the limit | Fig 6 | -short | length_gdpo_quarter | length_gdpo
 a weight of .5 relaxes the limit | Fig 6 | -short | length_gdpo_half | length_gdpo
+a weight of .75 relaxes the limit | Fig 6 | -short | length_gdpo_w75 | length_gdpo
+under GRPO, .5 relaxes the limit | Fig 6 | -short | length_grpo_half | length_grpo
+under GRPO, .75 relaxes the limit | Fig 6 | -short | length_grpo_w75 | length_grpo
 under GRPO, .25 relaxes the limit | Fig 6 | -short | length_grpo_quarter | length_grpo
 three rewards: more often right | Table 5 | right | three_gdpo | three_grpo
 three rewards: shorter | Table 5 | short | three_gdpo | three_grpo
