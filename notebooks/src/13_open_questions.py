@@ -234,7 +234,7 @@ plt.show()
 def competing(setting):
     """The arms of a setting, without those of other fixed weights (page 09)."""
     runs = lab.recorded(f"{setting}_*")
-    others = "half|quarter|grpo_conditioned"
+    others = "half|quarter|w75|grpo_conditioned"
     return runs[~runs["algorithm"].str.contains(others)]
 
 
