@@ -255,7 +255,10 @@ def test_two_at_a_time_begin_with_the_longest_and_end_in_order(project, capfd):
     wait = (
         "import os, pathlib, time\n"
         "pathlib.Path('{mine}').touch()\n"
-        "while not pathlib.Path('{other}').exists(): time.sleep(0.05)\n"
+        "end = time.monotonic() + 120  # the other's kernel may have died\n"
+        "while not pathlib.Path('{other}').exists():\n"
+        "    assert time.monotonic() < end, 'the other never came'\n"
+        "    time.sleep(0.05)\n"
         "print('step', os.environ['OMP_NUM_THREADS'], os.environ['RLNOTES_RUNS'])"
     )
     folder = project / "notebooks"
@@ -266,7 +269,7 @@ def test_two_at_a_time_begin_with_the_longest_and_end_in_order(project, capfd):
     before = dict(os.environ)
     results = run_notebooks(folder, project / "out", jobs=2)
     assert [r.name for r in results] == ["00_a", "01_b", "02_c"]
-    assert [r.error is None for r in results] == [True, False, True]
+    assert [r.error is None for r in results] == [True, False, True], results
     assert dict(os.environ) == before
     out = capfd.readouterr().out
     records = project / "out" / "records"
