@@ -39,22 +39,29 @@ def run_notebook(
 
     `cwd` is the working directory; the kernel's environment is this process's
     (`kernel_environment`). Lines that a cell prints and that start with "step 1" are
-    shown as they come, behind `label`, and so are progress bars on a terminal. Raises
-    papermill's PapermillExecutionError for a failing cell; the copy then ends there.
+    shown as they come, behind `label`, and so are progress bars on a terminal. A kernel
+    that dies before its first answer is started again, twice. Raises papermill's
+    PapermillExecutionError for a failing cell; the copy then ends there.
     """
     import papermill
 
-    papermill.execute_notebook(
-        notebook.resolve(),
-        output.resolve(),
-        parameters=dict(parameters or {}),
-        kernel_name=KERNEL,
-        cwd=cwd,
-        progress_bar={"desc": "  cells", "leave": False, "disable": None},
-        stdout_file=_StepEcho(label),
-        stderr_file=_BarEcho(),
-        extra_arguments=["--log-level=ERROR"],  # of the kernel, not the notebook
-    )
+    for attempt in range(3):
+        try:
+            papermill.execute_notebook(
+                notebook.resolve(),
+                output.resolve(),
+                parameters=dict(parameters or {}),
+                kernel_name=KERNEL,
+                cwd=cwd,
+                progress_bar={"desc": "  cells", "leave": False, "disable": None},
+                stdout_file=_StepEcho(label),
+                stderr_file=_BarEcho(),
+                extra_arguments=["--log-level=ERROR"],  # the kernel's own
+            )
+            return
+        except RuntimeError as error:  # another kernel took its port; nothing ran yet
+            if attempt == 2 or "before replying to kernel_info" not in str(error):
+                raise
 
 
 @contextlib.contextmanager

@@ -90,6 +90,30 @@ def test_a_failing_notebook_is_named_and_the_others_run(project, capfd, monkeypa
     assert printed(project / "out" / "02_c.ipynb") == "last\n"
 
 
+FIRST_KERNELS_DIE = """
+import os, pathlib, sys
+if "ipykernel_launcher" in sys.orig_argv:
+    for number in range(int(os.environ["DYING"])):
+        if not (mark := pathlib.Path(__file__).with_name(f"died_{number}")).exists():
+            mark.touch()
+            os._exit(1)
+"""
+
+
+@pytest.mark.parametrize(("dying", "well"), [(2, True), (3, False)])
+def test_a_kernel_that_dies_at_its_start_gets_two_more(
+    project, monkeypatch, tmp_path_factory, dying, well
+):
+    """As when another kernel has taken its port: no cell has run yet."""
+    path = tmp_path_factory.mktemp("site")
+    (path / "sitecustomize.py").write_text(FIRST_KERNELS_DIE)
+    monkeypatch.setenv("PYTHONPATH", f"{path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("DYING", str(dying))
+    (result,) = run_notebooks("notebooks", "out", ["00_a"], jobs=1)
+    assert (result.error is None) == well
+    assert well or "before replying to kernel_info" in result.error
+
+
 DIES = "import os; os.kill(os.getpid(), 9)"
 
 
