@@ -1,12 +1,16 @@
-"""What the experiments with arms share: which arms are asked for, and their runs."""
+"""What the experiments share: the arms asked for, their runs, a record of one's own."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
 from rlnotes.batch.plan import SweepRun
 from rlnotes.batch.sweeps import run_sweep
+from rlnotes.machine.files import replace_text
 
 
 def chosen_arms(
@@ -26,3 +30,10 @@ def run_arms(runs: Sequence[SweepRun], jobs: int | None) -> bool:
     for name, error in failed.items():
         print(f"{name}: {error}")
     return not failed
+
+
+def write_record(folder: Path, name: str, text: str, meta: dict[str, Any]) -> None:
+    """`text` as `name`, and `meta.json` beside it, each written whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / name, text)
+    replace_text(folder / "meta.json", json.dumps(meta, indent=1) + "\n")

@@ -9,14 +9,13 @@ held-out questions of three numbers, the size they were trained on, and of four.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 import torch
+from arms import write_record
 
 import rlnotes as rl
-from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
 from rlnotes.supervised.curation import sample_responses
 
@@ -55,11 +54,9 @@ def main(folder: Path = FOLDER) -> int:
     meta = describe_run() | {"seed": SEED, "temperature": 1.0}
     meta |= {"max_completion_length": MAX_TOKENS, "policies": POLICIES}
     tables = [count_right(name, size) for name in POLICIES for size in QUESTIONS]
-    folder.mkdir(parents=True, exist_ok=True)
     columns = ["policy", "task", "prompt", "right", "samples"]
     text = pd.concat(tables)[columns].to_csv(index=False)
-    replace_text(folder / "counts.csv", text)
-    replace_text(folder / "meta.json", json.dumps(meta, indent=1) + "\n")
+    write_record(folder, "counts.csv", text, meta)
     return 0
 
 

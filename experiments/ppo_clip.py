@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from collections.abc import Iterator
 
 import pandas as pd
 import torch
+from arms import write_record
 
 import rlnotes as rl
 from rlnotes.batch.plan import parse_seeds
-from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
 from rlnotes.policies.policy import Policy
 from rlnotes.rollouts.scoring import packed_logps
@@ -86,7 +85,5 @@ if __name__ == "__main__":
     print(f"untrained: accuracy {accuracy(base):.3f}")
     runs = [(seed, epsilon) for seed in seeds for epsilon in (0.2, NO_CLIP)]
     table = pd.DataFrame(row for run in runs for row in passes(*run, base))
-    FOLDER.mkdir(parents=True, exist_ok=True)
     text = table.to_csv(index=False, float_format="%.6g")
-    replace_text(FOLDER / "passes.csv", text)
-    replace_text(FOLDER / "meta.json", json.dumps(meta, indent=1) + "\n")
+    write_record(FOLDER, "passes.csv", text, meta)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from arms import write_record
 
 import rlnotes as rl
-from rlnotes.machine.files import replace_text
 from rlnotes.machine.provenance import describe_run
 from rlnotes.supervised.curation import Response, sample_responses
 from rlnotes.tasks.base import Prompt, TaskSet, verify_number
@@ -159,9 +159,7 @@ def main(folder: Path = DATA) -> int:
     forms = {MODEL: MODEL_FORMS, "lab": LAB_FORMS}
     meta = describe_run() | settings | {"forms": forms}
     text = model_rows() + lab_rows()
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / "responses.jsonl", text)
-    replace_text(folder / "meta.json", json.dumps(meta, indent=1) + "\n")
+    write_record(folder, "responses.jsonl", text, meta)
     return 0
 
 

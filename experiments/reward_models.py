@@ -64,11 +64,12 @@ PAID: dict[str, tuple[str, ...]] = {
 CHANGED: dict[str, dict[str, Any]] = {
     "bt_biased_kl": {"beta": 0.5},
     "bt_biased_weak_kl": {"beta": 0.04},  # DeepSeekMath's
-    "rubric_gdpo": GDPO,  # weights of 1; those of the rubric, and two that are watched:
-    "rubric_gdpo_weighted": GDPO | {"reward_weights": [*open_answers.RUBRIC, 0.0, 0.0]},
+    "rubric_gdpo": GDPO,
+    "rubric_gdpo_weighted": GDPO,
     "rubric_gdpo_conditioned": GDPO,
     "right_and_win_rate": GDPO,
 }
+WEIGHTS = {"rubric_gdpo_weighted": open_answers.RUBRIC}  # of what is paid; others: 1
 LAST = 8  # steps that are averaged at the end of a run
 COLUMNS = {
     "gold": "rewards/gold/mean",
@@ -90,7 +91,10 @@ def config_of(arm: str, seed: int, **values: Any) -> rl.Config:
         "reward_funcs": [
             name if ":" in name else f"{FILE}:{name}" for name in [*paid, *watched]
         ],
-        "reward_weights": [1.0] * len(paid) + [0.0] * len(watched),
+        "reward_weights": [
+            *WEIGHTS.get(arm, (1.0,) * len(paid)),
+            *(0.0 for _ in watched),
+        ],
         "max_completion_length": open_answers.MAX_LENGTH,
         "generation_batch_size": 64,
         "per_device_train_batch_size": 32,

@@ -239,9 +239,7 @@ def competing(setting):
 
 
 settings = {"length": "at most 64 tokens", "short": "at most 20 tokens"}
-settings = {x: name for x, name in settings.items() if x in set(rules["setting"])}
 figure, panels = plt.subplots(1, len(settings), figsize=(6 * len(settings), 4))
-panels = [panels] if len(settings) == 1 else panels
 for axes, (setting, name) in zip(panels, settings.items(), strict=True):
     runs = competing(setting)
     lab.draw_trade(axes, runs, "accuracy", "length")
@@ -359,8 +357,8 @@ runs = {arm: rl.load_arms(records, arm) for arm in arms}
 
 
 def told(found):
-    """An interval and its number of seeds; one seed has none."""
-    return f"{found} (n={found.n})" if found.n > 1 else f"{found.estimate:.2f} (n=1)"
+    """An interval and its number of seeds."""
+    return f"{found} (n={found.n})"
 
 
 models = pd.read_csv(records / "models.csv").rename(
@@ -422,7 +420,7 @@ def later(arm, key):
 
 
 rows = {}
-for arm in (arm for arm, one in runs.items() if one["seed"].nunique() >= 5):
+for arm in runs:
     gold, paid = later(arm, "rewards/gold/mean"), later(arm, "reward")
     flat = arm.startswith("win_rate")
     over = gold.high < 0 < paid.low and not flat
@@ -489,7 +487,6 @@ def bars(names, title):
     axis.set(xlabel="gold at the end (dotted: untrained)", title=title)
 
 
-names = {arm: name for arm, name in names.items() if arm in runs}
 bars(names, "Preferences of a biased rater: what keeps gold")
 
 # %% [markdown]
@@ -505,11 +502,8 @@ bars(names, "Preferences of a biased rater: what keeps gold")
 # %% tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(6, 3.2))
 for arm in ("bt_biased", "bt_biased_weak_kl", "bt_biased_kl", "true"):
-    if arm in names:
-        distance, gold = smoothed(arm, "kl", 4), smoothed(arm, GOLD, 4)
-        axis.plot(
-            distance.mean(axis=1) ** 0.5, gold.mean(axis=1), ".-", label=names[arm]
-        )
+    distance, gold = smoothed(arm, "kl", 4), smoothed(arm, GOLD, 4)
+    axis.plot(distance.mean(axis=1) ** 0.5, gold.mean(axis=1), ".-", label=names[arm])
 axis.set(xlabel="√KL from the base policy, nats a token", ylabel="gold")
 axis.set_title("Gold against distance, step by step (mean of seeds)")
 legend = axis.legend(fontsize=8)
@@ -530,12 +524,12 @@ grid = {
     ("length", "win rate"): "win_rate_biased",
     ("both", "score"): "bt_both",
 }
-cells = {key: told(at_end(arm)) for key, arm in grid.items() if arm in runs}
+cells = {key: told(at_end(arm)) for key, arm in grid.items()}
 print(pd.Series(cells).unstack().fillna("–").to_string())
 
 # %% [markdown]
 # A row is what is wrong with the rater, a column what is paid, and untrained gold is the dotted line above. The liking for length costs gold. Learning from preferences
-# costs some already: the fair rater's model ends at less than half of what paying gold ends at. With a third of the labels turned round the models order pairs
+# costs some already: the fair rater's model ends below what paying gold ends at, and the two intervals do not meet. With a third of the labels turned round the models order pairs
 # hardly better than a coin (the table of the models above), and the runs differ so much that neither the loss nor a guard against it is decided. Against the bias neither guard helps, and that is decided.
 #
 # ### Controls: does the reward matter at all?
@@ -559,7 +553,7 @@ columns = {
     "tokens": "completions/mean_length",
 }
 rows = {}
-for arm in [x for x in controls if x in runs]:
+for arm in controls:
     ends = {what: at_end(arm, key) for what, key in columns.items()}
     shown = {what: str(end) for what, end in ends.items()}
     rows[controls[arm]] = shown | {"seeds": ends["gold"].n}
@@ -568,7 +562,7 @@ print(pd.DataFrame(rows).T.to_string())
 # %% [markdown]
 # *Right* and *form* are printed apart because a reward can move one without the other. Here paying
 # form alone makes answers right as well: one of its criteria, *honest*, forbids giving up, which is
-# what the base policy lacks. A coin is no gift: its answers are less often right than those of a constant reward, in all
+# what the base policy lacks. A coin does harm: its answers are less often right than those of a constant reward, in all
 # five seeds, and so are those of the wrong reward. Where a reward carries nothing, the updates still move the policy.
 #
 # ## The two joined
@@ -609,7 +603,6 @@ joined = {
     "bt_fair": "score of a fair rater's model",
     "bt_biased": "score of a biased rater's model",
 }
-joined = {arm: name for arm, name in joined.items() if arm in runs}
 bars(joined, "A rubric as a vector of rewards")
 
 # %%
@@ -620,10 +613,10 @@ print(open_ended[columns].to_string(index=False))
 print(f"{len(open_ended)} intervals; by chance one in twenty would exclude zero")
 
 # %% [markdown]
-# Every rubric that knows its weights ends where paying gold itself ends. Kept apart with weights
-# of 1, the criteria end below their weighted sum, in all five seeds. That is the loss of the weights and
-# not the work of the normalization: with the rubric's weights on the advantages nothing is left of
-# the difference. Whether style has to be counted only where the answer is right is not decided. In
+# Every rubric with its weights ends near what paying gold itself ends at. Kept apart with weights
+# of 1, the criteria end below their weighted sum, in all five seeds. That seems to be the loss of the weights and
+# not the work of the normalization: with the rubric's weights on the advantages no difference is left
+# that would matter. Whether style has to be counted only where the answer is right is not decided. In
 # this lab, then: check what can be checked, write down what is essential and by how much, and let a
 # learned score neither stand alone nor train long.
 #
