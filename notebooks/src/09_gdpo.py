@@ -607,8 +607,7 @@ def arms_of(setting):
     return runs[runs["algorithm"].str.partition("_")[2].isin(names)]
 
 
-titles = {"length": "at most 64 tokens", "short": "at most 20 tokens"}
-titles |= {"three": "64 tokens, and the form"}
+titles = {"length": "at most 64", "short": "at most 20", "three": "64, and the form"}
 figure, panels = plt.subplots(1, 3, figsize=(11, 3.4), sharey=True)
 for axes, (setting, title) in zip(panels, titles.items(), strict=True):
     lab.draw_trade(axes, arms_of(setting), "accuracy", "length")
@@ -616,7 +615,7 @@ for axes, (setting, title) in zip(panels, titles.items(), strict=True):
     axes.set(xlabel="share right", title=title)
 every = panels[0].get_legend_handles_labels()  # the first panel has every method
 figure.legend(*every, fontsize=8, loc="outside lower center", ncols=5)
-panels[0].set_ylabel("share within the limit")
+panels[0].set_ylabel("share within the limit of tokens")
 plt.show()
 
 # %% tags=["hide-input"]
